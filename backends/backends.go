@@ -1,0 +1,116 @@
+// Package backends is the contract between the stages and the kinds of token.
+// A backend knows where tokens of its kind live and in which form; it knows
+// nothing of archives. Each kind is a package of its own below this one;
+// package all lists them.
+package backends
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"tokar/format"
+)
+
+// ErrExists: something is in the way where a token is to be restored.
+var ErrExists = errors.New("already exists")
+
+// ErrBadName: an archive carries a name that this kind of token cannot have.
+var ErrBadName = errors.New("a name that no such token has")
+
+// Backend is one kind of token.
+type Backend interface {
+	// Kind is the name that archives record, such as "opencryptoki".
+	Kind() string
+	// Find looks for tokens at path or below it, and opens none.
+	Find(ctx context.Context, path string) (Found, error)
+	// Open prepares to read the token at loc. The caller closes it.
+	Open(ctx context.Context, loc Location) (Token, error)
+	// Validator checks entries of t by their bytes alone. It is used from one
+	// goroutine; each worker asks for its own.
+	Validator(t *format.Token) (Validator, error)
+	// Restore begins to build t below the directory dir, beside what is there.
+	Restore(ctx context.Context, dir string, t *format.Token, o RestoreOptions) (Staging, error)
+}
+
+// Location is a token that Find saw: where it is and what to call it.
+type Location struct {
+	Kind string      // the backend's
+	Name format.Name // as archives record it
+	Path string
+}
+
+// Found is what Find saw at a path.
+type Found struct {
+	Tokens []Location // in order of their names
+	Passed []Passed   // what is no token, with the reason
+}
+
+// Passed is a place that Find looked at and left.
+type Passed struct {
+	Path   string
+	Reason string
+}
+
+// Token is one token, open for reading.
+type Token interface {
+	// Info describes it; the caller does not change it.
+	Info() *format.Token
+	// Entries lists what the token holds, cheaply and in a fixed order. It is
+	// called once. An error ends the list and the run.
+	Entries(ctx context.Context) iter.Seq2[Entry, error]
+	// Read fills r.Data, r.Details.Attr and, where the entry cannot be had,
+	// r.Flags and a finding. Data is in buf where it fits there, else in new
+	// memory. Safe from many goroutines. An error ends the run; what is wrong
+	// with this entry alone is a finding.
+	Read(ctx context.Context, e *Entry, r *format.Record, buf []byte) error
+	Close() error
+}
+
+// Entry is one thing that a token's list names.
+type Entry struct {
+	Kind     format.Kind
+	Flags    format.Flags // Unlisted
+	Name     format.Name
+	Findings []format.Finding // what the listing itself showed
+	Place    uint64           // the backend's own
+}
+
+// Rechecker is a token that can change while it is read.
+type Rechecker interface {
+	// Recheck is called once, after every entry was read. It names the entries
+	// to be read again, new ones among them, and says whether the token stood
+	// still.
+	Recheck(ctx context.Context) (changed []Entry, stable bool, err error)
+}
+
+// Validator judges entries by their bytes.
+type Validator interface {
+	// Validate sets r.Class, the label, id and key type in r.Details and the
+	// flag Private as far as the bytes show them, and returns what is wrong.
+	// public is true only for what is positively public: a certificate, public
+	// key or domain parameters that parsed whole.
+	Validate(r *format.Record) (public bool, findings []format.Finding)
+}
+
+// RestoreOptions say how a token is built.
+type RestoreOptions struct {
+	Whole bool // every entry will come; else only some, and an index is made for them
+}
+
+// Staging is a token being built beside the place where it will stand.
+type Staging interface {
+	// Put writes records of this token. Safe from many goroutines, but not for
+	// two records of one name at once.
+	Put(ctx context.Context, rs []*format.Record) error
+	// Order tells, from one goroutine and in archive order, which entries came
+	// and which were left out, so that index files can be made.
+	Order(r *format.Record, left bool) error
+	// Finish makes what was put complete and durable, still beside the place.
+	// What could not be set (owner, mode) is a finding.
+	Finish(ctx context.Context) ([]format.Finding, error)
+	// Commit puts it in place, in one step.
+	Commit(ctx context.Context) error
+	// Close removes what was not committed.
+	Close() error
+}

@@ -1,0 +1,120 @@
+package format
+
+import "slices"
+
+// Details is what a record says of its object besides the fixed header. It
+// stands in clear in the metadata of a record that is not wrapped, and before
+// the object's bytes inside the wrap of one that is.
+type Details struct {
+	KeyType  uint32 // CKA_KEY_TYPE, or ClassNone
+	Label    []byte // CKA_LABEL
+	ID       []byte // CKA_ID
+	Attr     Attr
+	Findings []Finding
+}
+
+// Attr is what the file system says of a file or directory.
+type Attr struct {
+	Known bool   // false for what is no file
+	Mode  uint32 // the twelve permission bits
+	UID   uint32
+	GID   uint32
+	MTime int64 // nanoseconds since 1970 UTC
+}
+
+const (
+	tagKeyType = 1 + iota
+	tagLabel
+	tagID
+	tagMode
+	tagUID
+	tagGID
+	tagMTime
+	tagFinding
+)
+
+// Append encodes d onto b. Mode, owner and group that equal the token's
+// default are left out.
+func (d *Details) Append(b []byte, def Attr) []byte {
+	if d.KeyType != ClassNone {
+		b = appendU32(b, tagKeyType, d.KeyType)
+	}
+	if len(d.Label) > 0 {
+		b = appendField(b, tagLabel, d.Label[:min(len(d.Label), 1<<15)])
+	}
+	if len(d.ID) > 0 {
+		b = appendField(b, tagID, d.ID[:min(len(d.ID), 1<<12)])
+	}
+	if d.Attr.Known {
+		if !def.Known || d.Attr.Mode != def.Mode {
+			b = appendU32(b, tagMode, d.Attr.Mode)
+		}
+		if !def.Known || d.Attr.UID != def.UID {
+			b = appendU32(b, tagUID, d.Attr.UID)
+		}
+		if !def.Known || d.Attr.GID != def.GID {
+			b = appendU32(b, tagGID, d.Attr.GID)
+		}
+		b = appendU64(b, tagMTime, uint64(d.Attr.MTime))
+	}
+	for _, f := range d.Findings[:min(len(d.Findings), 64)] {
+		b = appendField(b, tagFinding, f.encode())
+	}
+	return b
+}
+
+// Decode reads details that Append wrote; label and id are copied.
+func (d *Details) Decode(b []byte, def Attr) error {
+	*d = Details{KeyType: ClassNone}
+	attr := def
+	attr.Known = false
+	for f, err := range fields(b, string(rune(tagFinding))) {
+		if err != nil {
+			return err
+		}
+		switch f.tag {
+		case tagKeyType:
+			d.KeyType, err = f.u32()
+		case tagLabel:
+			d.Label = slices.Clone(f.value)
+		case tagID:
+			d.ID = slices.Clone(f.value)
+		case tagMode:
+			attr.Mode, err = f.u32()
+		case tagUID:
+			attr.UID, err = f.u32()
+		case tagGID:
+			attr.GID, err = f.u32()
+		case tagMTime:
+			var t uint64
+			t, err = f.u64()
+			attr.MTime, attr.Known = int64(t), true
+		case tagFinding:
+			var finding Finding
+			finding, err = decodeFinding(f.value)
+			d.Findings = append(d.Findings, finding)
+		default:
+			err = f.unknown("an entry's details")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if attr.Known {
+		if attr.Mode&^0o7777 != 0 {
+			return badf(ErrMalformed, "file mode %#o", attr.Mode)
+		}
+		d.Attr = attr
+	}
+	return nil
+}
+
+func appendU32(b []byte, tag byte, v uint32) []byte {
+	b = append(b, tag, 0, 4)
+	return be.AppendUint32(b, v)
+}
+
+func appendU64(b []byte, tag byte, v uint64) []byte {
+	b = append(b, tag, 0, 8)
+	return be.AppendUint64(b, v)
+}

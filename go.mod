@@ -1,0 +1,3 @@
+module tokar
+
+go 1.26.5
