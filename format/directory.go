@@ -218,3 +218,14 @@ func DataDigest(recs []Record) (d [32]byte) {
 	h.Sum(d[:0])
 	return d
 }
+
+// FirstChunk gives the frame of the chunk that begins with a token's
+// descriptor.
+func (l *Lookup) FirstChunk(token uint32) (DirEntry, bool) {
+	for i, c := range l.chunks {
+		if c.token == token {
+			return l.index[i], true
+		}
+	}
+	return DirEntry{}, false
+}

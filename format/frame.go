@@ -117,14 +117,21 @@ func (h *Header) ReadFrame(r io.Reader, buf []byte) (Frame, []byte, error) {
 	if err != nil {
 		return f, head, err
 	}
+	f, err = ParseFrame(raw)
+	return f, raw, err
+}
+
+// ParseFrame checks the checksum of one whole frame, then its fields.
+func ParseFrame(raw []byte) (Frame, error) {
+	var f Frame
 	body := raw[:len(raw)-4]
 	if crc32.Checksum(body, castagnoli) != be.Uint32(raw[len(body):]) {
-		return f, raw, badf(ErrChecksum, "a frame's checksum does not hold")
+		return f, badf(ErrChecksum, "a frame's checksum does not hold")
 	}
 	f.Kind, f.Last = BlockKind(raw[12]), raw[13] == 1
 	f.Number, f.Part = be.Uint64(raw[16:]), be.Uint32(raw[24:])
 	f.Sealed = body[frameHead:]
-	return f, raw, f.check(raw[13:16])
+	return f, f.check(raw[13:16])
 }
 
 func (f *Frame) check(flags []byte) error {

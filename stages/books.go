@@ -1,0 +1,137 @@
+package stages
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"tokar/format"
+)
+
+// books is the sink of a reading run. It sees frames in order and holds the
+// archive to its own account: numbers without gap, records by the ledger's
+// rules, index chunks and directory as the records make them, counts and root
+// as the end block proves them.
+type books struct {
+	header  *format.Header
+	keys    *format.Keys
+	tokens  *tokens
+	taken   func(b *Batch, t *format.Token, r *format.Record, i int) error // for every record, in order
+	summary *Summary
+
+	ledger *format.Ledger
+	index  format.Index
+	dir    format.FrameDirectory
+	due    []format.Chunk // closed, their frames not seen yet
+
+	order    frameOrder
+	offset   uint64
+	dirBytes []byte // what is left of the directory to compare
+	dirAt    uint64 // where it begins
+	endAt    uint64
+	ended    bool
+}
+
+func malformed(form string, args ...any) error {
+	return fmt.Errorf("%w: %s", format.ErrMalformed, fmt.Sprintf(form, args...))
+}
+
+func newBooks(h *format.Header, k *format.Keys, t *tokens, s *Summary) *books {
+	return &books{header: h, keys: k, tokens: t, summary: s, ledger: format.NewLedger(), order: frameOrder{next: map[format.BlockKind]uint64{}}}
+}
+
+// Put takes the next frame.
+func (s *books) Put(_ context.Context, b *Batch) error {
+	err := s.order.take(b.FrameHeader)
+	if err != nil {
+		return err
+	}
+	switch b.Kind {
+	case format.DataBlock:
+		err = s.data(b)
+	case format.IndexBlock:
+		err = s.chunk(b)
+	case format.DirectoryBlock:
+		err = s.directory(b)
+	case format.EndBlock:
+		err = s.end(b)
+	}
+	s.offset += uint64(len(b.Frame))
+	return err
+}
+
+func (s *books) data(b *Batch) error {
+	if len(s.due) > 0 {
+		return malformed("%s where an index chunk must be", b.FrameHeader)
+	}
+	s.dir.AddData(b.FrameHeader, s.offset, len(b.Frame), b.Records)
+	for i := range b.Records {
+		r := &b.Records[i]
+		if err := s.ledger.Add(r); err != nil {
+			return err
+		}
+		s.due = append(s.due, s.index.Add(r)...)
+		s.summary.add(r)
+		if s.taken != nil {
+			if err := s.taken(b, s.tokens.info(r.Token), r, i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *books) chunk(b *Batch) error {
+	if len(s.due) == 0 || !bytes.Equal(s.due[0].Body, b.front) {
+		return malformed("%s does not hold what the records before it make", b.FrameHeader)
+	}
+	s.dir.AddIndex(b.FrameHeader, s.offset, len(b.Frame), &s.due[0])
+	s.due = s.due[1:]
+	return nil
+}
+
+func (s *books) directory(b *Batch) error {
+	if s.dirBytes == nil {
+		if err := s.closeRecords(); err != nil {
+			return err
+		}
+		s.dirBytes, s.dirAt = s.dir.Bytes(), s.offset
+	}
+	if len(b.front) != min(len(s.dirBytes), format.DirPiece) || !bytes.HasPrefix(s.dirBytes, b.front) {
+		return malformed("%s does not list what stands before it", b.FrameHeader)
+	}
+	s.dirBytes = s.dirBytes[len(b.front):]
+	return nil
+}
+
+func (s *books) closeRecords() error {
+	if s.order.part > 0 || len(s.due) > 0 {
+		return malformed("the records end in the middle of a block")
+	}
+	return s.ledger.Close()
+}
+
+func (s *books) end(b *Batch) error {
+	if s.dirBytes == nil || len(s.dirBytes) > 0 {
+		return malformed("the end block stands before the whole directory")
+	}
+	e, err := s.header.DecodeEnd(s.keys, b.front)
+	if err != nil {
+		return err
+	}
+	if e.Counts != s.dir.Counts() || e.Root != format.Root(s.dir.Bytes()) {
+		return fmt.Errorf("%w: the end block counts other blocks than stand before it", format.ErrAuthentic)
+	}
+	s.endAt, s.ended = s.offset, true
+	return nil
+}
+
+// footer is what the footer must say.
+func (s *books) footer() format.Footer {
+	return format.Footer{
+		Frames:    s.offset,
+		Directory: s.dirAt,
+		End:       s.endAt,
+		Header:    uint32(len(s.header.Bytes())),
+	}
+}

@@ -1,0 +1,231 @@
+package stages
+
+import (
+	"context"
+	"io"
+	"iter"
+	"sync"
+	"sync/atomic"
+
+	"tokar/backends"
+	"tokar/format"
+)
+
+const (
+	batchEntries = 256
+	// A token's end comes so many batches after its last entry: by then others
+	// have read those entries, and nobody waits. It is a constant, so that the
+	// order of records does not depend on the number of workers.
+	endLag = 4
+)
+
+// Input is a token to archive.
+type Input struct {
+	Backend backends.Backend
+	backends.Location
+}
+
+// planned is a record that will be: its place is fixed before it is read, so
+// that workers can bind it without waiting for each other.
+type planned struct {
+	seq, supersedes uint64
+	kind            format.Kind
+	run             *tokenRun // nil for the archive's descriptor
+	entry           backends.Entry
+	metadata        []byte // of a descriptor
+}
+
+// tokenRun is one token being read.
+type tokenRun struct {
+	number  uint32
+	backend backends.Backend
+	token   backends.Token
+	info    *format.Token
+	list    func() (backends.Entry, error, bool)
+	stop    func()
+	seqs    map[string]uint64 // of what can be read again
+
+	planned   uint64 // entries listed so far
+	replaced  uint64 // of them, superseded later
+	unread    sync.WaitGroup
+	vanished  atomic.Int64
+	last      uint64 // batch of its last entry
+	rechecked bool
+	changed   []backends.Entry
+	stable    bool
+}
+
+// entries is the source of an archive run: it lists tokens' entries in order
+// and gives each record its sequence number.
+type entries struct {
+	inputs  []Input
+	archive []byte // metadata of record 0
+	problem func(Problem)
+
+	batch, seq uint64
+	tokens     uint32
+	current    *tokenRun
+	ending     []*tokenRun // listed to the end, waiting for their own
+	unstable   []string
+}
+
+// Next plans a batch.
+func (e *entries) Next(ctx context.Context, b *Batch) error {
+	b.planned, b.at, b.notes = b.planned[:0], 0, b.notes[:0]
+	b.FrameHeader = format.FrameHeader{Kind: format.DataBlock, Number: e.batch}
+	if e.seq == 0 {
+		e.plan(b, planned{kind: format.KindArchive, metadata: e.archive})
+	}
+	for len(b.planned) < batchEntries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if done, err := e.step(ctx, b); err != nil {
+			return err
+		} else if done {
+			break
+		}
+	}
+	if len(b.planned) == 0 {
+		return io.EOF
+	}
+	e.batch++
+	return nil
+}
+
+// step plans one more record, or says that the batch is done.
+func (e *entries) step(ctx context.Context, b *Batch) (done bool, err error) {
+	flush := e.current == nil && len(e.inputs) == 0
+	if len(e.ending) > 0 {
+		t := e.ending[0]
+		if t.last+endLag <= e.batch || flush && t.last < e.batch {
+			return false, e.end(ctx, b, t)
+		}
+	}
+	switch {
+	case flush:
+		return true, nil
+	case e.current == nil:
+		return false, e.open(ctx, b)
+	}
+	return false, e.entry(b)
+}
+
+// open begins the next token. One that cannot be opened is a problem, not the
+// end of the run.
+func (e *entries) open(ctx context.Context, b *Batch) error {
+	in := e.inputs[0]
+	e.inputs = e.inputs[1:]
+	token, err := in.Backend.Open(ctx, in.Location)
+	if err != nil {
+		b.notes = append(b.notes, Problem{Location: in.Location, Err: err})
+		return ctx.Err()
+	}
+	e.tokens++
+	t := &tokenRun{number: e.tokens, backend: in.Backend, token: token, info: token.Info(), stable: true}
+	if _, again := token.(backends.Rechecker); again {
+		t.seqs = map[string]uint64{}
+	}
+	t.list, t.stop = iter.Pull2(token.Entries(ctx))
+	e.current = t
+	e.plan(b, planned{kind: format.KindToken, run: t, metadata: t.info.Encode(), entry: backends.Entry{Name: t.info.Name}})
+	return nil
+}
+
+// entry plans the current token's next entry.
+func (e *entries) entry(b *Batch) error {
+	t := e.current
+	entry, err, ok := t.list()
+	if !ok {
+		t.stop()
+		t.last = e.batch
+		e.current = nil
+		e.ending = append(e.ending, t)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e.planEntry(b, t, entry)
+	return nil
+}
+
+func (e *entries) planEntry(b *Batch, t *tokenRun, entry backends.Entry) {
+	p := planned{kind: entry.Kind, run: t, entry: entry, supersedes: format.NoSeq}
+	if t.seqs != nil {
+		key := string(rune(entry.Kind)) + string(entry.Name)
+		if earlier, again := t.seqs[key]; again {
+			p.supersedes = earlier
+			t.replaced++
+		}
+		t.seqs[key] = e.seq
+	}
+	t.planned++
+	t.unread.Add(1)
+	e.plan(b, p)
+}
+
+// end waits until every entry of t is read, asks what changed meanwhile, plans
+// that to be read again, and at last plans the token's end.
+func (e *entries) end(ctx context.Context, b *Batch, t *tokenRun) error {
+	if err := waitFor(ctx, &t.unread); err != nil {
+		return err
+	}
+	if r, ok := t.token.(backends.Rechecker); ok && !t.rechecked {
+		var err error
+		if t.changed, t.stable, err = r.Recheck(ctx); err != nil {
+			return err
+		}
+		t.rechecked = true
+	}
+	if len(t.changed) > 0 {
+		for len(t.changed) > 0 && len(b.planned) < batchEntries {
+			e.planEntry(b, t, t.changed[0])
+			t.changed = t.changed[1:]
+		}
+		t.last = e.batch
+		return nil
+	}
+	e.ending = e.ending[1:]
+	if !t.stable {
+		e.unstable = append(e.unstable, t.info.Name.String())
+	}
+	gone := uint64(t.vanished.Load())
+	meta := format.EndOfToken{Live: t.planned - t.replaced - gone, All: t.planned, Stable: t.stable}.Encode()
+	e.plan(b, planned{kind: format.KindEndOfToken, run: t, metadata: meta})
+	return t.token.Close()
+}
+
+func (e *entries) plan(b *Batch, p planned) {
+	p.seq = e.seq
+	if p.metadata != nil {
+		p.supersedes = format.NoSeq
+	}
+	e.seq++
+	b.planned = append(b.planned, p)
+}
+
+// close lets go of what a run that failed left open.
+func (e *entries) close() {
+	for _, t := range append(e.ending, e.current) {
+		if t != nil {
+			t.stop()
+			t.token.Close()
+		}
+	}
+}
+
+// waitFor waits for a group, or for the end of the run.
+func waitFor(ctx context.Context, g *sync.WaitGroup) error {
+	done := make(chan struct{})
+	go func() {
+		g.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

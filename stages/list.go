@@ -1,0 +1,117 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"tokar/format"
+)
+
+// ListOptions say how much a list tells.
+type ListOptions struct {
+	OpenOptions
+	// Full opens every wrapped payload that the key at hand opens: mode, owner
+	// and time of wrapped entries lie inside the wrap. Without it only what has
+	// a label to show is opened.
+	Full bool
+	// FrontDamaged is told that the header at the beginning is damaged and its
+	// copy at the end was used.
+	FrontDamaged func()
+}
+
+// List tells Each of every record. An archive that can be read at any place is
+// listed by its index; a stream, and one whose index does not hold, from front
+// to back, so that the error that comes with it is the one that verify gives.
+func List(ctx context.Context, r io.Reader, o ListOptions) (*Summary, error) {
+	at, size, ok := seekable(r)
+	if !ok {
+		return Verify(ctx, r, o.OpenOptions)
+	}
+	l, err := openLookup(ctx, at, size, o.OpenOptions)
+	switch {
+	case err == nil:
+	case errors.Is(err, format.ErrNoKey) || ctx.Err() != nil:
+		return nil, err
+	case errors.Is(err, format.ErrNotArchive):
+		return nil, err
+	default:
+		return Verify(ctx, r, o.OpenOptions)
+	}
+	defer l.keys.Wipe()
+	if l.front && o.FrontDamaged != nil {
+		o.FrontDamaged()
+	}
+	return l.sum, l.list(ctx, o)
+}
+
+func (l *lookup) list(ctx context.Context, o ListOptions) error {
+	for _, e := range l.dir.Index() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		recs, err := l.chunk(e)
+		if err != nil {
+			return err
+		}
+		if err := l.listChunk(recs, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *lookup) listChunk(recs []format.Record, o ListOptions) error {
+	for i := range recs {
+		r := &recs[i]
+		if r.Kind == format.KindArchive {
+			var err error
+			if l.sum.Archive, err = format.DecodeArchive(r.Metadata); err != nil {
+				return err
+			}
+		}
+		if l.dir.Superseded(r.Seq) {
+			continue
+		}
+		info, err := l.details(r, o.Full)
+		if err != nil {
+			return err
+		}
+		l.sum.add(r)
+		if o.Each != nil {
+			o.Each(info, r)
+		}
+	}
+	return nil
+}
+
+// details fills in what the index alone does not say of an entry.
+func (l *lookup) details(r *format.Record, full bool) (*format.Token, error) {
+	if r.Kind == format.KindArchive {
+		return nil, nil
+	}
+	info, err := l.token(r.Token)
+	if err != nil || r.Kind.Descriptor() {
+		return info, err
+	}
+	labelled := r.Kind == format.KindObject && r.Flags&format.Private == 0
+	switch {
+	case r.Flags&format.Wrapped == 0:
+		if full {
+			return info, l.fetch(r)
+		}
+		return info, r.Details.Decode(r.Metadata, info.Defaults)
+	case l.keys.Restores() && (full || labelled || r.Flags&format.Damaged != 0):
+		return info, l.fetch(r)
+	}
+	return info, nil
+}
+
+// fetch completes a record of a chunk from its block.
+func (l *lookup) fetch(r *format.Record) error {
+	whole, err := l.record(r)
+	if err == nil {
+		r.Details, r.Data = whole.Details, whole.Data
+	}
+	return err
+}

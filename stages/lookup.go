@@ -1,0 +1,269 @@
+package stages
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+
+	"tokar/format"
+)
+
+// lookup reads an archive that can be read at any place: it goes by footer,
+// end block and directory to index chunks and blocks, each of which it proves
+// by the directory's digest, and the directory by the end block.
+type lookup struct {
+	*opened
+	at    io.ReaderAt
+	base  int64 // of the first frame
+	dir   *format.Lookup
+	end   *format.End
+	front bool // the header at the beginning is damaged; its copy was used
+
+	codec  format.Compressor
+	packer format.Packer
+	raw    []byte
+	plain  []byte
+	table  []byte
+	held   format.DirEntry // the data frame whose records are unpacked
+	recs   []format.Record
+	unwrap wrap
+	batch  Batch
+	infos  map[uint32]*format.Token
+}
+
+// seekable gives r as something to read at any place, if it is such a thing.
+func seekable(r io.Reader) (io.ReaderAt, int64, bool) {
+	f, ok := r.(interface {
+		io.ReaderAt
+		io.Seeker
+	})
+	if !ok {
+		return nil, 0, false
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, 0, false
+	}
+	_, err = f.Seek(0, io.SeekStart)
+	return f, size, err == nil
+}
+
+func openLookup(ctx context.Context, at io.ReaderAt, size int64, o OpenOptions) (*lookup, error) {
+	footer, err := readFooter(at, size)
+	if err != nil {
+		return nil, err
+	}
+	l := &lookup{at: at, base: size - format.FooterSize - int64(footer.Header) - int64(footer.Frames), infos: map[uint32]*format.Token{}}
+	h, err := l.readHeaders(size - format.FooterSize - int64(footer.Header))
+	if err != nil {
+		return nil, err
+	}
+	keys, err := unlock(ctx, h, o)
+	if err != nil {
+		return nil, err
+	}
+	l.opened = &opened{
+		header: h,
+		keys:   keys,
+		tokens: newTokens(nil),
+		sum:    &Summary{Generation: h.Generation, Restores: keys.Restores()},
+	}
+	l.unwrap.keys = keys
+	return l, l.readDirectory(footer)
+}
+
+func readFooter(at io.ReaderAt, size int64) (format.Footer, error) {
+	b := make([]byte, min(size, format.FooterSize))
+	if _, err := at.ReadAt(b, size-int64(len(b))); err != nil && err != io.EOF {
+		return format.Footer{}, err
+	}
+	footer, err := format.DecodeFooter(b)
+	if err == nil && uint64(size) < format.FooterSize+uint64(footer.Header)+footer.Frames {
+		err = format.ErrTruncated
+	}
+	return footer, err
+}
+
+// readHeaders takes the copy at the beginning if its checksum holds, else the
+// one at the end; two whole ones that differ are refused.
+func (l *lookup) readHeaders(end int64) (*format.Header, error) {
+	front, errFront := format.ReadHeader(io.NewSectionReader(l.at, 0, format.MaxHeader))
+	back, errBack := format.ReadHeader(io.NewSectionReader(l.at, end, format.MaxHeader))
+	switch {
+	case errFront != nil && errBack != nil:
+		return nil, errFront
+	case errFront != nil:
+		l.front = true
+		return back, nil
+	case errBack == nil && !front.Equal(back):
+		return nil, malformed("the header's copy at the end differs from the one at the beginning")
+	}
+	return front, nil
+}
+
+func (l *lookup) readDirectory(footer format.Footer) error {
+	end, err := l.frame(int64(footer.End), format.FrameHeader{Kind: format.EndBlock, Last: true})
+	if err != nil {
+		return err
+	}
+	if l.end, err = l.header.DecodeEnd(l.keys, end); err != nil {
+		return err
+	}
+	var dir []byte
+	f := format.FrameHeader{Kind: format.DirectoryBlock, Last: true}
+	for at := int64(footer.Directory); at < int64(footer.End); f.Number++ {
+		piece, err := l.frame(at, f)
+		if err != nil {
+			return err
+		}
+		dir = append(dir, piece...)
+		at += int64(len(l.raw))
+	}
+	if format.Root(dir) != l.end.Root {
+		return fmt.Errorf("%w: the directory is not the one that the end block proves", format.ErrAuthentic)
+	}
+	l.dir, err = format.ParseDirectory(dir, l.end.Counts)
+	return err
+}
+
+// frame reads and opens the frame at an offset and gives its front, good until
+// the next one; beside stays in l.batch.
+func (l *lookup) frame(at int64, want format.FrameHeader) ([]byte, error) {
+	var f format.Frame
+	var err error
+	in := io.NewSectionReader(l.at, l.base+at, 1<<62)
+	if f, l.raw, err = l.header.ReadFrame(in, l.raw); err != nil {
+		return nil, err
+	}
+	if f.FrameHeader != want {
+		return nil, malformed("%s where %s must be", f.FrameHeader, want)
+	}
+	if l.plain, err = l.header.OpenFrame(l.plain[:0], l.keys, &f); err != nil {
+		return nil, err
+	}
+	l.table, l.batch.beside, err = l.codec.SplitBody(l.table, l.plain)
+	return l.table, err
+}
+
+// chunk reads an index chunk and proves it. Its records are the caller's.
+func (l *lookup) chunk(e format.DirEntry) ([]format.Record, error) {
+	front, err := l.frame(int64(e.Offset), e.FrameHeader)
+	if err != nil {
+		return nil, err
+	}
+	if sha256.Sum256(front) != e.D {
+		return nil, fmt.Errorf("%w: %s is not the one that the directory lists", format.ErrAuthentic, e.FrameHeader)
+	}
+	_, recs, err := format.DecodeChunk(append([]byte(nil), front...))
+	if err != nil {
+		return nil, err
+	}
+	if len(recs) != int(e.Count) || recs[0].Seq != e.First {
+		return nil, malformed("%s does not hold what the directory says", e.FrameHeader)
+	}
+	for i := range recs {
+		if recs[i].Kind == format.KindToken {
+			info, err := format.DecodeToken(recs[i].Name, recs[i].Metadata)
+			if err != nil {
+				return nil, err
+			}
+			l.infos[recs[i].Token] = info
+		}
+	}
+	return recs, nil
+}
+
+// record fetches the whole of a record that a chunk named, unwrapped as far as
+// the key at hand opens it; good until the next call.
+func (l *lookup) record(want *format.Record) (*format.Record, error) {
+	e, ok := l.dir.Data(want.Seq)
+	if !ok {
+		return nil, malformed("no block holds record %d", want.Seq)
+	}
+	if l.recs == nil || e != l.held {
+		if err := l.data(e); err != nil {
+			return nil, err
+		}
+	}
+	r := &l.recs[want.Seq-e.First]
+	if !sameHeader(r, want) {
+		return nil, malformed("record %d is not what the index says", want.Seq)
+	}
+	if err := l.keys.RecordMAC().Check(r); err != nil {
+		return nil, err
+	}
+	l.batch.arena = grow(l.batch.arena, len(r.Payload))
+	return r, l.unwrap.unwrap(&l.batch, r, l.infos[r.Token].Defaults)
+}
+
+// data reads a data frame and proves it.
+func (l *lookup) data(e format.DirEntry) error {
+	l.recs = nil
+	front, err := l.frame(int64(e.Offset), e.FrameHeader)
+	if err != nil {
+		return err
+	}
+	l.batch.front = append(l.batch.front[:0], front...)
+	recs, err := l.packer.Unpack(l.batch.front, append([]byte(nil), l.batch.beside...))
+	if err != nil {
+		return err
+	}
+	if len(recs) != int(e.Count) || recs[0].Seq != e.First || format.DataDigest(recs) != e.D {
+		return fmt.Errorf("%w: %s is not the one that the directory lists", format.ErrAuthentic, e.FrameHeader)
+	}
+	l.held, l.recs = e, recs
+	return nil
+}
+
+func sameHeader(a, b *format.Record) bool {
+	return a.Seq == b.Seq && a.Token == b.Token && a.Kind == b.Kind && a.Flags == b.Flags &&
+		a.Class == b.Class && a.Size == b.Size && a.Supersedes == b.Supersedes &&
+		string(a.Name) == string(b.Name) && string(a.Metadata) == string(b.Metadata)
+}
+
+// token describes the token of a number; its first chunk does.
+func (l *lookup) token(number uint32) (*format.Token, error) {
+	if t := l.infos[number]; t != nil {
+		return t, nil
+	}
+	e, ok := l.dir.FirstChunk(number)
+	if ok {
+		if _, err := l.chunk(e); err != nil {
+			return nil, err
+		}
+	}
+	if t := l.infos[number]; t != nil {
+		return t, nil
+	}
+	return nil, malformed("nothing describes token %d", number)
+}
+
+// find looks for the entry of a token, and says whether it is there.
+func (l *lookup) find(token, name format.Name) (*format.Record, bool, error) {
+	var found *format.Record
+	for _, e := range l.dir.Candidates(token, name) {
+		recs, err := l.chunk(e)
+		if err != nil {
+			return nil, false, err
+		}
+		info, err := l.token(recs[0].Token)
+		if err != nil {
+			return nil, false, err
+		}
+		if string(info.Name) != string(token) {
+			continue
+		}
+		for i := range recs {
+			r := &recs[i]
+			if string(r.Name) == string(name) && !r.Kind.Descriptor() && !l.dir.Superseded(r.Seq) && better(found, r) {
+				found = r
+			}
+		}
+	}
+	return found, found != nil, nil
+}
+
+// better prefers an object to what lies beside the token under the same name.
+func better(have, r *format.Record) bool { return have == nil || r.Kind < have.Kind }
+

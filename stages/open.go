@@ -1,0 +1,110 @@
+package stages
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+
+	"tokar/backends"
+	"tokar/format"
+	"tokar/pipeline"
+)
+
+// OpenOptions say with what an archive is opened and who hears of it.
+type OpenOptions struct {
+	Identities []format.Identity // tried in order
+	Workers    int               // 0: pipeline.Workers
+	Each       Each              // told of every record, before the end is known
+	// Nonces is for tests and vectors only.
+	Nonces format.NonceSource
+}
+
+// opened is an archive whose header was read and whose keys are known.
+type opened struct {
+	r      io.Reader
+	header *format.Header
+	keys   *format.Keys
+	tokens *tokens
+	sum    *Summary
+}
+
+// unlock finds the identity that opens a slot.
+func unlock(ctx context.Context, h *format.Header, o OpenOptions) (*format.Keys, error) {
+	for _, id := range o.Identities {
+		key, err := id.Unwrap(ctx, h.Archive, h.Slots)
+		if errors.Is(err, format.ErrNotForMe) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return h.Open(key, o.Nonces)
+	}
+	return nil, format.ErrNoKey
+}
+
+func open(ctx context.Context, r io.Reader, o OpenOptions, backend func(string) (backends.Backend, error)) (*opened, error) {
+	in := bufio.NewReaderSize(r, 64<<10)
+	h, err := format.ReadHeader(in)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := unlock(ctx, h, o)
+	if err != nil {
+		return nil, err
+	}
+	return &opened{
+		r:      in,
+		header: h,
+		keys:   keys,
+		tokens: newTokens(backend),
+		sum:    &Summary{Generation: h.Generation, Restores: keys.Restores()},
+	}, nil
+}
+
+// run reads the whole archive: near is what each worker does with records
+// once they are unwrapped, taken what is done with each in order.
+func (a *opened) run(ctx context.Context, workers int, near func() []stage, taken func(*Batch, *format.Token, *format.Record, int) error) error {
+	dst := newBooks(a.header, a.keys, a.tokens, a.sum)
+	dst.taken = taken
+	src := &frames{r: a.r, header: a.header}
+	chain := func() ([]stage, error) {
+		far := []stage{
+			&wrap{keys: a.keys, tokens: a.tokens},
+			&mac{record: a.keys.RecordMAC()},
+			&compress{},
+			&seal{header: a.header, keys: a.keys},
+		}
+		if near != nil {
+			far = append(near(), far...)
+		}
+		return far, nil
+	}
+	if err := pipeline.Reverse(ctx, src, chain, dst, workers); err != nil {
+		return err
+	}
+	if !dst.ended {
+		return format.ErrTruncated
+	}
+	a.sum.Archive = a.tokens.archive
+	return tail(a.r, a.header, dst.footer())
+}
+
+// Verify reads an archive to its end and checks all that the key at hand can
+// check: every seal and MAC, order, index, directory, counts; with tK also the
+// end's proof and the wrap of every payload.
+func Verify(ctx context.Context, r io.Reader, o OpenOptions) (*Summary, error) {
+	a, err := open(ctx, r, o, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer a.keys.Wipe()
+	err = a.run(ctx, o.Workers, nil, func(_ *Batch, t *format.Token, r *format.Record, _ int) error {
+		if o.Each != nil {
+			o.Each(t, r)
+		}
+		return nil
+	})
+	return a.sum, err
+}

@@ -1,0 +1,72 @@
+package stages
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"tokar/format"
+)
+
+// selfCheck opens what was sealed and compares it with what was read, so that
+// a bug in a compressor or a bad memory cell is found now and not at restore
+// time. It shares nothing with the stages before it but the keys.
+type selfCheck struct {
+	inert
+	header *format.Header
+	keys   *format.Keys
+
+	body, front []byte
+	packer      format.Packer
+	codec       format.Compressor
+	plain, want []byte
+}
+
+var errSelfCheck = errors.New("what was written does not open to what was read: faulty memory, or a bug in tokar; the archive is not usable")
+
+func (s *selfCheck) Forward(_ context.Context, b *Batch) error {
+	f, err := format.ParseFrame(b.Frame)
+	if err != nil {
+		return errSelfCheck
+	}
+	if s.body, err = s.header.OpenFrame(s.body[:0], s.keys, &f); err != nil {
+		return errSelfCheck
+	}
+	var beside []byte
+	if s.front, beside, err = s.codec.SplitBody(s.front, s.body); err != nil {
+		return errSelfCheck
+	}
+	recs, err := s.packer.Unpack(s.front, beside)
+	if err != nil || len(recs) != len(b.Records) {
+		return errSelfCheck
+	}
+	first := b.at - len(b.Records)
+	for i := range recs {
+		if !s.same(&recs[i], &b.Records[i], b.planned[first+i].run) {
+			return fmt.Errorf("record %d (%s): %w", recs[i].Seq, b.Records[i].Name, errSelfCheck)
+		}
+	}
+	return nil
+}
+
+// same compares a record that was opened with the one that was read.
+func (s *selfCheck) same(got, want *format.Record, run *tokenRun) bool {
+	s.plain = got.AppendHeader(s.plain[:0], len(got.Payload))
+	s.want = want.AppendHeader(s.want[:0], len(want.Payload))
+	if !bytes.Equal(s.plain, s.want) || !bytes.Equal(got.Metadata, want.Metadata) || got.MAC != want.MAC {
+		return false
+	}
+	if want.Flags&format.Wrapped == 0 {
+		return bytes.Equal(got.Payload, want.Data)
+	}
+	var err error
+	if s.plain, err = s.keys.UnwrapPayload(s.plain[:0], got); err != nil {
+		return false
+	}
+	s.want = append(want.Details.Append(s.want[:0], run.info.Defaults), want.Data...)
+	same := bytes.Equal(s.plain, s.want)
+	clear(s.plain)
+	clear(s.want)
+	return same
+}

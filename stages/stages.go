@@ -1,0 +1,100 @@
+// Package stages is what happens to a token's entries between a token and an
+// archive, one stage a file, forward and reverse side by side:
+//
+//	read ⇄ restore      backends' bytes into records, records into a staging place
+//	validate            by the token's kind, either way
+//	wrap ⇄ unwrap       everything that is not positively public
+//	MAC ⇄ verify MAC    every record
+//	pack ⇄ unpack       records into a block's front and beside; compress the front
+//	seal ⇄ open         the block
+//
+// Forward the chain ends in a check that opens again what was sealed. At its
+// near end a source lists entries (entries.go) or reads frames (frames.go), at
+// its far end a sink writes the archive (write.go) or keeps its books
+// (books.go). The pipeline package runs it all; Archive, Verify, List, Cat and
+// Extract put it together.
+package stages
+
+import (
+	"context"
+
+	"tokar/backends"
+	"tokar/format"
+	"tokar/pipeline"
+)
+
+// Batch is what flows: the records of one block part, and the part itself.
+// Forward fills Records first and Frame last, reverse the other way round.
+type Batch struct {
+	format.FrameHeader
+	Records []format.Record
+	Frame   []byte // the whole frame as stored
+
+	planned []planned // forward: what to read, in order
+	at      int       // how much of it was read
+	notes   []Problem // forward: what was found wrong before there was a record
+
+	ordinal uint64 // reverse: place among all frames
+	sealed  format.Frame
+	left    []bool // reverse: records that were not restored
+
+	arena    []byte // the records' bytes
+	wrapped  []byte // forward: wrapped payloads
+	metadata []byte // forward: details in clear
+	front    []byte // packed records, or an index, directory or end block's plaintext
+	beside   []byte
+	body     []byte
+}
+
+// More says that the batch has entries for another part.
+func (b *Batch) More() bool { return b.at < len(b.planned) }
+
+type stage = pipeline.Stage[Batch]
+
+// Problem is a finding that belongs to no record: a token that cannot be
+// opened.
+type Problem struct {
+	Location backends.Location
+	Err      error
+}
+
+// Each is told of every record, in archive order, from one goroutine. The
+// record is good until it returns.
+type Each func(t *format.Token, r *format.Record)
+
+// Summary is what a run did.
+type Summary struct {
+	Archive    *format.Archive // its descriptor, where it was read or written
+	Generation uint32          // of the slot section
+	Restores   bool            // the key at hand restores, and the end's proof was checked
+	Tokens     uint64
+	Records    uint64
+	Objects    uint64 // entries of kind object
+	Bytes      uint64 // of all entries
+	Damaged    uint64
+	Findings   uint64
+	Left       uint64   // entries chosen but not restored
+	Unstable   []string // tokens that changed while they were read
+	Written    uint64   // bytes of archive
+}
+
+func (s *Summary) add(r *format.Record) {
+	s.Records++
+	switch r.Kind {
+	case format.KindToken:
+		s.Tokens++
+	case format.KindObject:
+		s.Objects++
+	}
+	s.Bytes += uint64(r.Size)
+	s.Findings += uint64(len(r.Details.Findings))
+	if r.Flags&format.Damaged != 0 {
+		s.Damaged++
+	}
+}
+
+// inert does nothing in one direction.
+type inert struct{}
+
+func (inert) Forward(context.Context, *Batch) error { return nil }
+func (inert) Reverse(context.Context, *Batch) error { return nil }

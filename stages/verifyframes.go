@@ -1,0 +1,80 @@
+package stages
+
+import (
+	"bufio"
+	"context"
+	"io"
+
+	"tokar/format"
+)
+
+// VerifyFrames reads an archive to its end without any key: checksums, the
+// numbers of blocks, the header's copy, the footer. It finds bit rot and cuts;
+// against people it proves nothing.
+func VerifyFrames(ctx context.Context, r io.Reader) (*Summary, error) {
+	in := bufio.NewReaderSize(r, 64<<10)
+	h, err := format.ReadHeader(in)
+	if err != nil {
+		return nil, err
+	}
+	s := &Summary{Generation: h.Generation}
+	b := &Batch{}
+	src := &frames{r: in, header: h}
+	order := frameOrder{next: map[format.BlockKind]uint64{}}
+	var footer format.Footer
+	for {
+		if err := ctx.Err(); err != nil {
+			return s, err
+		}
+		if err := src.Next(ctx, b); err == io.EOF {
+			break
+		} else if err != nil {
+			return s, err
+		}
+		if err := order.take(b.FrameHeader); err != nil {
+			return s, err
+		}
+		switch {
+		case b.Kind == format.EndBlock:
+			footer.End = footer.Frames
+		case b.Kind == format.DirectoryBlock && b.Number == 0:
+			footer.Directory = footer.Frames
+		}
+		footer.Frames += uint64(len(b.Frame))
+	}
+	footer.Header = uint32(len(h.Bytes()))
+	s.Written = footer.Frames + 2*uint64(footer.Header) + format.FooterSize
+	return s, tail(in, h, footer)
+}
+
+// frameOrder is what frames say of their order in clear: per kind, numbers
+// from 0 without gap; per data block, parts from 0.
+type frameOrder struct {
+	next map[format.BlockKind]uint64
+	part uint32
+}
+
+func (o *frameOrder) take(f format.FrameHeader) error {
+	want := uint32(0)
+	if f.Kind == format.DataBlock {
+		want = o.part
+	}
+	switch {
+	case f.Number != o.next[f.Kind] || f.Part != want:
+		return malformed("%s where block %d part %d must be", f, o.next[f.Kind], want)
+	case f.Kind == format.DataBlock && o.next[format.DirectoryBlock] > 0:
+		return malformed("%s after the directory", f)
+	case f.Kind == format.EndBlock && (o.next[format.DirectoryBlock] == 0 || o.part > 0):
+		return malformed("%s before the directory", f)
+	}
+	if f.Kind == format.DataBlock {
+		o.part++
+	}
+	if f.Last {
+		o.next[f.Kind]++
+		if f.Kind == format.DataBlock {
+			o.part = 0
+		}
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package stages
+
+import (
+	"context"
+
+	"tokar/format"
+)
+
+// wrap ⇄ unwrap: what is not positively public goes under the payload key,
+// details and all; the rest carries its details as metadata.
+type wrap struct {
+	keys   *format.Keys
+	tokens *tokens // reverse
+	plain  []byte
+}
+
+func (s *wrap) Forward(_ context.Context, b *Batch) error {
+	b.wrapped, b.metadata = b.wrapped[:0], b.metadata[:0]
+	defer func() { clear(s.plain) }()
+	first := b.at - len(b.Records)
+	for i := range b.Records {
+		r := &b.Records[i]
+		if r.Kind.Descriptor() {
+			continue
+		}
+		def := b.planned[first+i].run.info.Defaults
+		if r.Flags&format.Wrapped == 0 {
+			start := len(b.metadata)
+			b.metadata = r.Details.Append(b.metadata, def)
+			r.Metadata = b.metadata[start:len(b.metadata):len(b.metadata)]
+			r.Payload = r.Data
+			continue
+		}
+		s.plain = append(r.Details.Append(s.plain[:0], def), r.Data...)
+		start := len(b.wrapped)
+		var err error
+		if b.wrapped, err = s.keys.WrapPayload(b.wrapped, s.plain, r); err != nil {
+			return err
+		}
+		r.Payload = b.wrapped[start:len(b.wrapped):len(b.wrapped)]
+	}
+	return nil
+}
+
+// Reverse takes the descriptors first, so that whoever waits for a token of
+// this part need not wait for its payloads.
+func (s *wrap) Reverse(ctx context.Context, b *Batch) error {
+	need := 0
+	for i := range b.Records {
+		r := &b.Records[i]
+		need += len(r.Payload)
+		if err := s.tokens.describe(ctx, r); err != nil {
+			return err
+		}
+	}
+	s.tokens.pass(b.ordinal)
+	b.arena = grow(b.arena, need)
+	for i := range b.Records {
+		r := &b.Records[i]
+		if r.Kind.Descriptor() {
+			continue
+		}
+		t, err := s.tokens.get(ctx, r, b.ordinal)
+		if err != nil {
+			return err
+		}
+		if err := s.unwrap(b, r, t.info.Defaults); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unwrap sets a record's details and bytes, as far as the key at hand opens
+// them.
+func (s *wrap) unwrap(b *Batch, r *format.Record, def format.Attr) error {
+	if r.Flags&format.Wrapped == 0 {
+		r.Data = r.Payload
+		return r.Details.Decode(r.Metadata, def)
+	}
+	if !s.keys.Restores() {
+		return nil
+	}
+	start := len(b.arena)
+	var err error
+	if b.arena, err = s.keys.UnwrapPayload(b.arena, r); err != nil {
+		return err
+	}
+	plain := b.arena[start:len(b.arena):len(b.arena)]
+	split := len(plain) - int(r.Size)
+	r.Data = plain[split:]
+	return r.Details.Decode(plain[:split], def)
+}
+
+// grow gives b's memory, emptied, with room for n bytes.
+func grow(b []byte, n int) []byte {
+	if cap(b) < n {
+		return make([]byte, 0, n)
+	}
+	return b[:0]
+}
