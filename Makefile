@@ -1,0 +1,89 @@
+# Every target is a verb; `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+ARCHES := amd64 arm64 s390x ppc64le
+GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X tokar/commands.version=$(VERSION)'
+QEMU := qemu-s390x-static
+FUZZTIME ?= 30s
+
+# A heading with the time since the run began, so that a log shows what is slow.
+START := $(shell date +%s)
+say = @printf '\n=== %s (at %ds)\n' "$(1)" $$(($$(date +%s) - $(START)))
+
+.PHONY: help build test lint fuzz cross bench demo
+.PHONY: peers units race bigendian fuzz-briefly missing build/gotest
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 10
+
+build: ## ./tokar for this machine
+	$(GOBUILD) -o tokar .
+
+test: peers lint units race bigendian fuzz-briefly cross demo missing ## everything; with CI=true peers are installed and none may be absent
+
+lint: ## gofmt, go vet, staticcheck, the direction of imports
+	$(call say,lint)
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { printf 'not gofmt-ed:\n%s\n' "$$files"; exit 1; }
+	@go vet ./...
+	@go -C tools vet ./...
+	@go tool -modfile=tools/go.mod staticcheck ./...
+	@go -C tools tool staticcheck ./...
+	@go test -count=1 -run '^TestImport' .
+
+fuzz: ## every fuzz target for FUZZTIME (30s) each
+	@tools/fuzz.sh $(FUZZTIME)
+
+cross: ## static binaries for all architectures into build/
+	$(call say,cross)
+	@for arch in $(ARCHES); do \
+		GOOS=linux GOARCH=$$arch $(GOBUILD) -o build/tokar-linux-$$arch .; \
+		echo "built build/tokar-linux-$$arch"; \
+	done
+
+bench: build ## tokar against tar | zstd | age; BENCH_TOKENS, BENCH_OBJECTS, BENCH_RUNS
+	@go build -C tools -o ../build/ ./maketree ./bench
+	@build/bench -tokar ./tokar -maketree build/maketree
+
+demo: build ## a tour on a real token
+	$(call say,demo)
+	@tools/demo.sh ./tokar
+
+# The parts of test.
+
+peers:
+ifeq ($(CI),true)
+	$(call say,peers)
+	@testdata/peers/peers.sh install
+endif
+
+units: build/gotest
+	$(call say,tests)
+	@go test -C tools -count=1 ./...
+	@build/gotest -count=1 -timeout 15m ./...
+
+race: build/gotest
+	$(call say,tests with the race detector)
+	@if command -v gcc >/dev/null; then CGO_ENABLED=1 build/gotest -again -race -short -count=1 -timeout 10m ./...; fi
+
+bigendian: build/gotest
+	$(call say,format and backends as big-endian s390x)
+	@if command -v $(QEMU) >/dev/null; then \
+		CGO_ENABLED=0 GOARCH=s390x build/gotest -again -short -count=1 -timeout 10m -exec $(QEMU) ./format/... ./backends/...; \
+	fi
+
+fuzz-briefly:
+	$(call say,fuzz)
+	@tools/fuzz.sh 3s
+
+# Last: what this machine could not show. In CI that is a failure.
+missing:
+	$(call say,peers that are not here)
+	@testdata/peers/peers.sh missing || [ "$$CI" != true ]
+
+build/gotest:
+	@go build -C tools -o ../build/ ./gotest

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# The real programs that tokar's tests meet, and the Debian packages they come from.
+#
+#   peers.sh missing    one line for each peer that is not on this machine; exit 1 if there is any
+#   peers.sh install    apt-get what is missing: for CI only, a user's host is never changed
+set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
+
+# package | how to see that it is there | what is not shown without it
+peers='
+opencryptoki          | command -v pkcsslotd pkcsconf                        | the real openCryptoki library does not open restored tokens
+opensc                | command -v pkcs11-tool                               | the real openCryptoki library is not asked through PKCS#11
+openssl               | command -v openssl                                   | restored keys are not used
+util-linux            | command -v unshare                                   | openCryptoki cannot run apart from the one of this host
+age                   | command -v age age-keygen                            | key slots are not opened by the age program
+zstd                  | command -v zstd                                      | archives are not opened by the zstd program
+xz-utils              | command -v xz                                        | archives are not opened by the xz program
+openssh-client        | command -v ssh ssh-keygen                            | recipients that are SSH keys are not made by ssh-keygen
+openssh-server        | command -v sshd                                       | archives do not travel through ssh
+qemu-user-static      | command -v qemu-s390x-static                         | nothing runs as big-endian s390x
+python3-cryptography  | /usr/bin/python3 -c "import cryptography"            | the independent reader cannot judge the vectors
+python3-zstandard     | /usr/bin/python3 -c "import zstandard"               | the independent reader cannot judge the vectors
+gcc                   | command -v gcc                                       | the race detector does not run
+'
+
+# Prints "package|what" for each absent peer.
+absent() {
+	local package probe what
+	while IFS='|' read -r package probe what; do
+		[ -n "${package// /}" ] || continue
+		bash -c "$probe" >/dev/null 2>&1 || printf '%s|%s\n' "${package// /}" "${what# }"
+	done <<<"$peers"
+}
+
+missing() {
+	local list
+	list=$(absent)
+	[ -n "$list" ] || return 0
+	sed 's/^\([^|]*\)|\(.*\)/not here: \1: \2/' <<<"$list"
+	return 1
+}
+
+retried() {
+	local try log
+	log=$(mktemp)
+	for try in 1 2 3; do
+		if "$@" >"$log" 2>&1; then
+			rm -f "$log"
+			return
+		fi
+		sleep $((try * 5))
+	done
+	cat "$log" >&2
+	rm -f "$log"
+	printf 'peers.sh: failed three times: %s\n' "$*" >&2
+	return 1
+}
+
+install() {
+	local packages
+	packages=$(absent | cut -d'|' -f1)
+	[ -n "$packages" ] || return 0
+	printf 'installing: %s\n' "$(tr '\n' ' ' <<<"$packages")"
+	export DEBIAN_FRONTEND=noninteractive
+	retried apt-get update -q
+	# shellcheck disable=SC2086 # one word a package
+	retried apt-get install -q -y --no-install-recommends $packages
+	missing
+}
+
+case ${1:-} in
+missing) missing ;;
+install) install ;;
+*)
+	echo 'usage: peers.sh missing | install' >&2
+	exit 2
+	;;
+esac
