@@ -1,0 +1,71 @@
+package opencryptoki
+
+import (
+	"context"
+	"iter"
+
+	"tokar/backends"
+	"tokar/format"
+)
+
+// Entries lists the token: state files (NVTOK.DAT, MK_SO, MK_USER, others),
+// OBJ.IDX, the objects in its order, objects it does not name, foreign files.
+func (t *token) Entries(ctx context.Context) iter.Seq2[backends.Entry, error] {
+	return func(yield func(backends.Entry, error) bool) {
+		for e := range t.scan.entries() {
+			if err := ctx.Err(); err != nil {
+				yield(backends.Entry{}, err)
+				return
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *scan) entries() iter.Seq[backends.Entry] {
+	return func(yield func(backends.Entry) bool) {
+		for _, e := range s.state {
+			if !yield(e) {
+				return
+			}
+		}
+		if s.indexEntry != nil && !yield(*s.indexEntry) {
+			return
+		}
+		for _, at := range s.order {
+			name := s.index[at : at+objectNameLen : at+objectNameLen]
+			if !yield(s.objects.find(name).entry(name)) {
+				return
+			}
+		}
+		for i := range s.objects {
+			if o := &s.objects[i]; !o.listed && !yield(o.entry(o.name())) {
+				return
+			}
+		}
+		for _, e := range s.foreign {
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// entry makes an object's entry; name is kept.
+func (o *object) entry(name []byte) backends.Entry {
+	e := backends.Entry{Kind: format.KindObject, Name: name, Place: inObjects}
+	if !o.listed {
+		e.Flags |= format.Unlisted
+		e.Findings = []format.Finding{finding(Unlisted, objectPath(name), -1, "OBJ.IDX does not name it: the library does not see it")}
+	}
+	if (dirEntry{typ: o.typ}).regular() {
+		return e
+	}
+	e.Flags |= format.Refused
+	e.Findings = append(e.Findings, irregular(objectPath(name), o.typ)...)
+	return e
+}
+
+func objectPath(name []byte) string { return objectsName + "/" + string(name) }

@@ -1,0 +1,157 @@
+package opencryptoki
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"tokar/backends"
+	"tokar/format"
+)
+
+// Find gives the token at path if it holds NVTOK.DAT, else the tokens of the
+// directories below it: those of a base directory, and each user's below its
+// TPM directory. Below a TPM token of releases 3.8 to 3.11, which stands in
+// the TPM directory itself, users' tokens of later releases may stand too.
+func (Backend) Find(ctx context.Context, path string) (backends.Found, error) {
+	f := finder{ctx: ctx}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return backends.Found{}, fmt.Errorf("cannot look for tokens at %s: %w", path, err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return backends.Found{}, fmt.Errorf("cannot look for tokens: %w", err)
+	}
+	switch {
+	case !info.IsDir():
+		f.pass(path, "not a directory")
+	case !f.token(path, tokenName(abs)):
+		err = f.below(path, filepath.Base(abs) == tpmBase)
+	}
+	slices.SortFunc(f.Tokens, func(a, b backends.Location) int { return cmp.Compare(string(a.Name), string(b.Name)) })
+	return f.Found, err
+}
+
+// tokenName is what a token given by its own path is called.
+func tokenName(abs string) format.Name {
+	name := filepath.Base(abs)
+	if filepath.Base(filepath.Dir(abs)) == tpmBase && isTPM(abs) {
+		return format.NameOf(tpmBase, name)
+	}
+	return format.NameOf(name)
+}
+
+// finder gathers what Find sees.
+type finder struct {
+	backends.Found
+	ctx context.Context
+}
+
+// token adds the token at path, if one is there, and says whether the place is
+// dealt with.
+func (f *finder) token(path string, name format.Name) bool {
+	if reason := noToken(filepath.Base(name.String())); reason != "" {
+		f.pass(path, reason)
+		return true
+	}
+	if !holdsToken(path) {
+		return false
+	}
+	f.Tokens = append(f.Tokens, backends.Location{Kind: Kind, Name: name, Path: path})
+	if string(name) == tpmBase && isTPM(path) {
+		f.users(path)
+	}
+	return true
+}
+
+// users adds the tokens of users below a TPM token; other directories there
+// are part of that token.
+func (f *finder) users(path string) {
+	children, _ := os.ReadDir(path)
+	for _, c := range children {
+		if child := filepath.Join(path, c.Name()); c.IsDir() && holdsToken(child) {
+			f.token(child, format.NameOf(tpmBase, c.Name()))
+		}
+	}
+}
+
+// below adds the tokens one level below a base directory, two below its TPM
+// directory.
+func (f *finder) below(path string, ofTPM bool) error {
+	children, err := os.ReadDir(path)
+	if err != nil {
+		return fmt.Errorf("cannot look for tokens: %w", err)
+	}
+	for _, c := range children {
+		if err := f.ctx.Err(); err != nil {
+			return err
+		}
+		child := filepath.Join(path, c.Name())
+		name := format.NameOf(c.Name())
+		if ofTPM {
+			name = format.NameOf(tpmBase, c.Name())
+		}
+		switch {
+		case c.Type()&os.ModeSymlink != 0:
+			f.pass(child, "a symbolic link")
+		case !c.IsDir():
+			f.pass(child, "not a directory")
+		case f.token(child, name):
+		case c.Name() == tpmBase && !ofTPM:
+			if err := f.below(child, true); err != nil {
+				return err
+			}
+		default:
+			f.pass(child, "no "+nvtokName)
+		}
+	}
+	return nil
+}
+
+func (f *finder) pass(path, reason string) {
+	f.Passed = append(f.Passed, backends.Passed{Path: path, Reason: reason})
+}
+
+// noToken gives the reason why a directory of this name is never a token.
+func noToken(name string) string {
+	switch {
+	case name == masterState:
+		return "state of a change of HSM master keys"
+	case strings.HasSuffix(name, oldSuffix):
+		return "an old copy that a restore kept"
+	case strings.HasSuffix(name, stagingSuffix):
+		return "a restore that did not end left it"
+	case strings.HasSuffix(name, "_BAK"):
+		return "the copy that pkcstok_migrate keeps"
+	case strings.HasSuffix(name, "_PKCSTOK_MIGRATE_TMP"):
+		return "a migration that did not end left it"
+	}
+	return ""
+}
+
+// holdsToken says whether a directory has something called NVTOK.DAT.
+func holdsToken(path string) bool {
+	var st unix.Stat_t
+	return unix.Lstat(filepath.Join(path, nvtokName), &st) == nil
+}
+
+// isTPM tells a TPM token by its model, or by the files that only it has.
+func isTPM(path string) bool {
+	dir, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(dir)
+	f, _ := readFile(dir, []byte(nvtokName), make([]byte, nvtokNew+icsfRecord+1))
+	if v := parseNVTOK(f.data).variant(); v != unknown {
+		return v == variantTPM
+	}
+	return exists(dir, tpmKeyName) || exists(dir, "PUBLIC_ROOT_KEY.pem") || exists(dir, "PRIVATE_ROOT_KEY.pem")
+}

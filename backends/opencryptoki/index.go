@@ -1,0 +1,86 @@
+package opencryptoki
+
+import (
+	"bytes"
+	"encoding/binary"
+	"sort"
+)
+
+// OBJ.IDX holds one object name a line, each closed by LF (object_mgr and
+// loadsave.c). What the library makes of other lines differs between releases:
+// 3.8.1 loses the last object without LF and all objects of a file with CR LF,
+// the newest reads both; neither says so. So both are findings.
+
+// indexLines calls yield for each line with its offset, LF and CR cut off, and
+// tells where lines end otherwise than in LF.
+func indexLines(index []byte, found *findings, yield func(line []byte, offset int)) {
+	crlf, first := 0, 0
+	for at := 0; at < len(index); {
+		line, _, whole := bytes.Cut(index[at:], []byte{'\n'})
+		next := at + len(line) + 1
+		if !whole {
+			found.add(LineEnd, indexPath, len(index), "the last line does not end in LF: releases up to 3.27.0 lose its object")
+		}
+		if n := len(line); n > 0 && line[n-1] == '\r' {
+			if crlf == 0 {
+				first = at + n - 1
+			}
+			crlf++
+			line = line[:n-1]
+		}
+		yield(line, at)
+		at = next
+	}
+	if crlf > 0 {
+		found.add(LineEnd, indexPath, first, "%d of its lines end in CR LF: older releases lose their objects", crlf)
+	}
+}
+
+const indexPath = objectsName + "/" + indexName
+
+// object is a file in TOK_OBJ that has an object's name, kept in 10 bytes or
+// so: a token may have a million.
+type object struct {
+	key    uint64 // the name, big-endian, so that keys sort as names do
+	typ    byte   // DT_…
+	listed bool   // OBJ.IDX names it
+}
+
+func objectKey(name []byte) uint64 { return binary.BigEndian.Uint64(name) }
+
+func (o object) name() []byte { return binary.BigEndian.AppendUint64(nil, o.key) }
+
+// objects are sorted by name.
+type objects []object
+
+func (os objects) find(name []byte) *object {
+	key := objectKey(name)
+	i := sort.Search(len(os), func(i int) bool { return os[i].key >= key })
+	if i == len(os) || os[i].key != key {
+		return nil
+	}
+	return &os[i]
+}
+
+// order goes through OBJ.IDX and gives the place of each object in it: what is
+// listed and there, once, in order. What is wrong with the index goes to found.
+func (os objects) order(index []byte, found *findings) []int32 {
+	order := make([]int32, 0, len(os))
+	indexLines(index, found, func(line []byte, offset int) {
+		if !isObjectName(line) {
+			found.add(IndexLine, indexPath, offset, "%s is no object name", quote(line))
+			return
+		}
+		o := os.find(line)
+		switch {
+		case o == nil:
+			found.add(Missing, indexPath, offset, "lists object %s, and there is no such file", line)
+		case o.listed:
+			found.add(Duplicate, indexPath, offset, "lists object %s again", line)
+		default:
+			o.listed = true
+			order = append(order, int32(offset))
+		}
+	})
+	return order
+}

@@ -1,0 +1,108 @@
+package opencryptoki
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"tokar/backends"
+	"tokar/format"
+)
+
+// Read reads one entry: one openat, one read, one fstat, one close.
+func (t *token) Read(ctx context.Context, e *backends.Entry, r *format.Record, buf []byte) error {
+	if e.Flags&format.Refused != 0 {
+		r.Flags |= format.Refused
+		return nil
+	}
+	if e.Place == inIndex {
+		r.Data, r.Details.Attr = t.scan.index, t.scan.indexAttr
+		return nil
+	}
+	f, err := t.readPlace(e, buf)
+	if err != nil && !ofEntry(err) {
+		return fmt.Errorf("token %s: cannot read %s in %s: %w", t.info.Name, e.Name, t.directory(), err)
+	}
+	if err != nil {
+		refuse(r, e, err)
+	}
+	if err != nil && err != errChanging {
+		return nil
+	}
+	r.Data, r.Details.Attr = f.data, attrOf(&f.stat)
+	if f.stat.Ctim.Nano() > t.opened {
+		t.mu.Lock()
+		t.late = append(t.late, backends.Entry{Kind: e.Kind, Flags: e.Flags, Name: e.Name, Place: e.Place})
+		t.mu.Unlock()
+	}
+	return nil
+}
+
+// readPlace opens an entry's file where its place says.
+func (t *token) readPlace(e *backends.Entry, buf []byte) (file, error) {
+	switch e.Place {
+	case inToken:
+		return readFile(t.dir, e.Name, buf)
+	case inObjects:
+		return readFile(t.objects, baseName(e.Name), buf)
+	}
+	dir, err := openPath(t.dir, e.Name.Components())
+	if err != nil {
+		return file{}, err
+	}
+	defer unix.Close(dir)
+	return readFile(dir, baseName(e.Name), buf)
+}
+
+// ofEntry: this entry cannot be had, others can.
+func ofEntry(err error) bool {
+	for _, e := range []error{errIrregular, errTooLarge, errChanging,
+		unix.ENOENT, unix.ELOOP, unix.ENXIO, unix.EACCES, unix.EPERM, unix.EIO, unix.ENAMETOOLONG, unix.ENOTDIR, unix.EISDIR, unix.EAGAIN} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// refuse tells why an entry's bytes are not there, or not to be trusted.
+func refuse(r *format.Record, e *backends.Entry, err error) {
+	path := entryPath(e.Kind, e.Name)
+	message := fmt.Sprintf("cannot read it: %v", err)
+	switch kind := kindOf(err); kind {
+	case Gone:
+		r.Flags |= format.Vanished
+		message = "removed after the token was listed"
+		fallthrough
+	default:
+		if kind != Gone && kind != Changing {
+			r.Flags |= format.Refused
+		}
+		r.Details.Findings = append(r.Details.Findings, finding(kind, path, -1, "%s", message))
+	}
+}
+
+// kindOf is the kind of finding that an error on one file is.
+func kindOf(err error) string {
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return Gone
+	case errors.Is(err, errTooLarge):
+		return TooLarge
+	case errors.Is(err, errChanging):
+		return Changing
+	case errors.Is(err, errIrregular), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
+		return Irregular
+	}
+	return Unreadable
+}
+
+// entryPath is an entry's path below the token directory.
+func entryPath(kind format.Kind, name format.Name) string {
+	if kind == format.KindObject {
+		return objectPath(name)
+	}
+	return name.String()
+}

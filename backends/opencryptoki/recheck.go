@@ -1,0 +1,118 @@
+package opencryptoki
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tokar/backends"
+	"tokar/format"
+)
+
+// stamp tells one state of a file from another. Releases since 3.26.0 replace
+// files by renaming, which shows in inode and directory; older ones write in
+// place, which shows in the change time.
+type stamp struct {
+	ino   uint64
+	size  int64
+	ctime int64
+}
+
+func stampOf(dir int, name string) (s stamp) {
+	var st unix.Stat_t
+	if unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		s = stamp{st.Ino, st.Size, st.Ctim.Nano()}
+	}
+	return s
+}
+
+// watched are the files whose change shows that a token is in use, with the
+// directories they are in. PINs change NVTOK.DAT and MK_*, objects OBJ.IDX and
+// TOK_OBJ (and NVTOK.DAT up to 3.17).
+type watched struct{ token, objects, index, nvtok, so, user, tpm stamp }
+
+func watch(dir, objects int) watched {
+	w := watched{
+		token: stampOf(dir, "."),
+		nvtok: stampOf(dir, nvtokName),
+		so:    stampOf(dir, soKeyName),
+		user:  stampOf(dir, userKeyName),
+		tpm:   stampOf(dir, tpmKeyName),
+	}
+	if objects >= 0 {
+		w.objects, w.index = stampOf(objects, "."), stampOf(objects, indexName)
+	}
+	return w
+}
+
+// Recheck looks whether the token stood still since it was opened. In a token
+// that did it costs a few calls; else the directories are listed again, and
+// every entry is compared by its change time.
+func (t *token) Recheck(ctx context.Context) (changed []backends.Entry, stable bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, false, err
+	}
+	now := time.Now().UnixNano()
+	w := watch(t.dir, t.objects)
+	if w == t.watched && len(t.late) == 0 {
+		return nil, true, nil
+	}
+	if w == t.watched {
+		return t.late, false, nil
+	}
+	before := t.scan
+	t.scan, err = scanToken(t.dir, t.objects, t.info.Property(propVariant) == variantTPM)
+	if err != nil {
+		return nil, false, fmt.Errorf("token %s: cannot list it again: %w", t.info.Name, err)
+	}
+	changed, err = t.compare(ctx, before)
+	t.opened = now
+	return changed, false, err
+}
+
+// compare gives the entries to be read again: what is new or was written since
+// the token was opened, and what is gone.
+func (t *token) compare(ctx context.Context, before *scan) (changed []backends.Entry, err error) {
+	gone := map[string]backends.Entry{}
+	for e := range before.entries() {
+		gone[string(e.Name)] = e
+	}
+	for e := range t.scan.entries() {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		old, known := gone[string(e.Name)]
+		delete(gone, string(e.Name))
+		if !known || e.Flags != old.Flags || t.writtenSince(&e) {
+			changed = append(changed, e)
+		}
+	}
+	for e := range before.entries() {
+		if _, ok := gone[string(e.Name)]; ok && e.Flags&format.Refused == 0 {
+			e.Findings = nil
+			if e.Place == inIndex {
+				e.Place = inObjects
+			}
+			changed = append(changed, e)
+		}
+	}
+	return changed, nil
+}
+
+// writtenSince says whether an entry's file changed after the token was opened.
+func (t *token) writtenSince(e *backends.Entry) bool {
+	dir := t.dir
+	switch e.Place {
+	case inIndex, inObjects:
+		dir = t.objects
+	case elsewhere:
+		var err error
+		if dir, err = openPath(t.dir, e.Name.Components()); err != nil {
+			return true
+		}
+		defer unix.Close(dir)
+	}
+	return stampOf(dir, string(baseName(e.Name))).ctime > t.opened
+}

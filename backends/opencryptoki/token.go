@@ -1,0 +1,201 @@
+package opencryptoki
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tokar/backends"
+	"tokar/format"
+	"tokar/format/cryptoki"
+)
+
+// token is a token directory, open for reading. It implements backends.Token
+// and backends.Rechecker.
+type token struct {
+	path         string
+	dir, objects int   // descriptors of the token directory and TOK_OBJ; the latter may be -1
+	opened       int64 // ns since 1970, before anything was looked at
+	info         format.Token
+	scan         *scan
+	watched      watched // what stood when it was opened
+
+	mu   sync.Mutex
+	late []backends.Entry // read, but last changed after the token was opened
+}
+
+// Open prepares to read the token at loc.
+func (Backend) Open(ctx context.Context, loc backends.Location) (backends.Token, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	t := &token{path: loc.Path, dir: -1, objects: -1, opened: time.Now().UnixNano()}
+	if err := t.open(loc.Name); err != nil {
+		t.Close()
+		return nil, fmt.Errorf("token %s: %w", loc.Name, err)
+	}
+	return t, nil
+}
+
+// open takes the descriptors, looks at the directories and describes the token.
+func (t *token) open(name format.Name) (err error) {
+	t.dir, err = unix.Open(t.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("cannot open its directory %s: %w", t.path, err)
+	}
+	t.objects, err = openDir(t.dir, objectsName)
+	noObjects := err
+	if err != nil && !isNoDirectory(err) {
+		return fmt.Errorf("cannot open %s: %w", objectsName, err)
+	}
+	t.watched = watch(t.dir, t.objects)
+	f, err := readFile(t.dir, []byte(nvtokName), make([]byte, nvtokNew+icsfRecord+1))
+	if err != nil && !ofEntry(err) {
+		return fmt.Errorf("cannot read %s: %w", nvtokName, err)
+	}
+	n := parseNVTOK(f.data)
+	t.scan, err = scanToken(t.dir, t.objects, n.variant() == variantTPM)
+	if err != nil {
+		return err
+	}
+	t.describe(name, n, f)
+	t.checkState(n, noObjects)
+	return nil
+}
+
+// Info describes the token.
+func (t *token) Info() *format.Token { return &t.info }
+
+// describe fills the descriptor.
+func (t *token) describe(name format.Name, n nvtok, nv file) {
+	t.info = format.Token{
+		Name: name, Kind: Kind,
+		Label: n.label, Manufacturer: n.manufacturer, Model: n.model, Serial: n.serial,
+		Directories: t.scan.dirs,
+	}
+	t.info.Defaults = t.scan.indexAttr
+	if !t.info.Defaults.Known && nv.data != nil {
+		t.info.Defaults = attrOf(&nv.stat)
+	}
+	t.info.Defaults.MTime = 0
+	if n.format == unknown {
+		n.format = t.formatByKeys()
+	}
+	add := func(key, value string) {
+		t.info.Properties = append(t.info.Properties, format.Property{Key: key, Value: value})
+	}
+	add(propFormat, n.format)
+	add(propByteOrder, t.byteOrder(n))
+	add(propVariant, t.variant(n))
+	if n.migrated {
+		add(propMigrated, migratedWord)
+	}
+	if n.variant() == variantICSF {
+		t.info.Notes = append(t.info.Notes, "an ICSF token: its objects live on the z/OS host and are not in this archive")
+	}
+}
+
+// formatByKeys tells the format from the length of MK_SO where NVTOK.DAT does
+// not.
+func (t *token) formatByKeys() string {
+	var st unix.Stat_t
+	if unix.Fstatat(t.dir, soKeyName, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		return unknown
+	}
+	switch st.Size {
+	case keyFileNew:
+		return formatNew
+	case keyFileOld, keyFileCCA:
+		return formatOld
+	}
+	return unknown
+}
+
+// variant tells a TPM token by its files where the model does not.
+func (t *token) variant(n nvtok) string {
+	if v := n.variant(); v != unknown {
+		return v
+	}
+	for _, e := range t.scan.state {
+		if stateRank([]string{string(baseName(e.Name))}) == 4 && string(baseName(e.Name)) != racfName {
+			return variantTPM
+		}
+	}
+	return unknown
+}
+
+// byteOrder tells the writer's byte order: in the old format from NVTOK.DAT,
+// in the new, which is big-endian outside, from the inside of a public object
+// among the first ones.
+func (t *token) byteOrder(n nvtok) string {
+	if n.orderKnown {
+		return n.order.String()
+	}
+	buf := make([]byte, 16<<10)
+	for _, at := range t.scan.order[:min(len(t.scan.order), 16)] {
+		f, err := readFile(t.objects, t.scan.index[at:at+objectNameLen], buf)
+		if err != nil {
+			continue
+		}
+		h := parseObjectFile(f.data, n.format)
+		if h.private {
+			continue
+		}
+		if order, ok := cryptoki.OrderOf(h.body); ok {
+			return order.String()
+		}
+	}
+	return unknown
+}
+
+// checkState adds to the entry of NVTOK.DAT what is missing beside it.
+func (t *token) checkState(n nvtok, noObjects error) {
+	var found findings
+	variant := t.variant(n)
+	ownKeys := variant != variantTPM && variant != variantICSF
+	if ownKeys && !exists(t.dir, soKeyName) {
+		found.add(Missing, soKeyName, -1, "there is no %s: the SO cannot log in", soKeyName)
+	}
+	if ownKeys && n.userPIN && !exists(t.dir, userKeyName) {
+		found.add(Missing, userKeyName, -1, "there is no %s, and NVTOK.DAT says that the user PIN is set: the user cannot log in", userKeyName)
+	}
+	if ownKeys && noObjects == unix.ENOENT {
+		found.add(Missing, objectsName, -1, "there is no directory %s", objectsName)
+	}
+	for i := range t.scan.state {
+		if e := &t.scan.state[i]; string(e.Name) == nvtokName {
+			e.Findings = append(e.Findings, found.all()...)
+		}
+	}
+}
+
+// Close gives the descriptors back.
+func (t *token) Close() error {
+	for _, fd := range []*int{&t.dir, &t.objects} {
+		if *fd >= 0 {
+			unix.Close(*fd)
+			*fd = -1
+		}
+	}
+	return nil
+}
+
+// directory is where the token is, for messages.
+func (t *token) directory() string { return filepath.Clean(t.path) }
+
+// isNoDirectory: there is none, or what is there is a link or a file, which
+// the scan lists.
+func isNoDirectory(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}
+
+// exists says whether a directory has something of this name.
+func exists(dir int, name string) bool {
+	var st unix.Stat_t
+	return unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil
+}
