@@ -266,4 +266,3 @@ func (l *lookup) find(token, name format.Name) (*format.Record, bool, error) {
 
 // better prefers an object to what lies beside the token under the same name.
 func better(have, r *format.Record) bool { return have == nil || r.Kind < have.Kind }
-

@@ -1,0 +1,215 @@
+package stages
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+
+	"tokar/backends"
+	"tokar/format"
+)
+
+// memory is a backend whose tokens are made of nothing: for faults, sizes and
+// orders that no real token can be made to show.
+type memory struct {
+	mu       sync.Mutex
+	tokens   map[string]*memToken
+	restored map[string]map[string][]byte // by token, then entry
+	order    map[string][]string
+	stagings int
+}
+
+type memToken struct {
+	name    string
+	entries []memEntry
+	changed []backends.Entry
+	again   map[string][]byte // what a changed entry holds when read again
+	failAt  string
+}
+
+type memEntry struct {
+	name   string
+	kind   format.Kind
+	data   []byte
+	public bool
+	gone   bool
+}
+
+func newMemory(tokens ...*memToken) *memory {
+	m := &memory{tokens: map[string]*memToken{}, restored: map[string]map[string][]byte{}, order: map[string][]string{}}
+	for _, t := range tokens {
+		m.tokens[t.name] = t
+	}
+	return m
+}
+
+// madeToken has n objects of about size bytes, every fourth public.
+func madeToken(name string, n, size int) *memToken {
+	t := &memToken{name: name, entries: []memEntry{
+		{name: "NVTOK.DAT", kind: format.KindState, data: []byte("state of " + name)},
+	}}
+	for i := range n {
+		sum := sha256.Sum256(fmt.Append(nil, name, i))
+		data := make([]byte, 0, size+i%7)
+		for len(data) < size+i%7 {
+			data = append(data, sum[:]...)
+		}
+		t.entries = append(t.entries, memEntry{
+			name:   fmt.Sprintf("%08d", i),
+			kind:   format.KindObject,
+			data:   data[:size+i%7],
+			public: i%4 == 0,
+		})
+	}
+	return t
+}
+
+func (m *memory) inputs(names ...string) []Input {
+	var in []Input
+	for _, n := range names {
+		name, _ := format.ParseName(n)
+		in = append(in, Input{Backend: m, Location: backends.Location{Kind: "memory", Name: name, Path: n}})
+	}
+	return in
+}
+
+func (m *memory) Kind() string { return "memory" }
+
+func (m *memory) Find(context.Context, string) (backends.Found, error) {
+	return backends.Found{}, nil
+}
+
+func (m *memory) Open(_ context.Context, loc backends.Location) (backends.Token, error) {
+	t := m.tokens[loc.Path]
+	if t == nil {
+		return nil, errors.New("no such token")
+	}
+	info := &format.Token{Name: loc.Name, Kind: "memory", Label: t.name, Defaults: format.Attr{Known: true, Mode: 0o660, UID: 1, GID: 2}}
+	return &memOpen{t: t, info: info}, nil
+}
+
+func (m *memory) Validator(*format.Token) (backends.Validator, error) { return memValidator{m}, nil }
+
+type memValidator struct{ m *memory }
+
+func (v memValidator) Validate(r *format.Record) (bool, []format.Finding) {
+	if r.Kind == format.KindObject && len(r.Data) > 0 {
+		r.Class = uint32(r.Data[0]) % 3
+		if string(r.Data) == "damaged" {
+			return false, []format.Finding{{Kind: "damaged", File: r.Name.String(), Offset: 3, Message: "made so"}}
+		}
+		return r.Name[len(r.Name)-1]%4 == 0, nil
+	}
+	return false, nil
+}
+
+type memOpen struct {
+	t      *memToken
+	info   *format.Token
+	second bool
+}
+
+func (o *memOpen) Info() *format.Token { return o.info }
+func (o *memOpen) Close() error        { return nil }
+
+func (o *memOpen) Entries(context.Context) iter.Seq2[backends.Entry, error] {
+	return func(yield func(backends.Entry, error) bool) {
+		for i, e := range o.t.entries {
+			if !yield(backends.Entry{Kind: e.kind, Name: format.Name(e.name), Place: uint64(i)}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (o *memOpen) Read(_ context.Context, e *backends.Entry, r *format.Record, buf []byte) error {
+	if e.Name.String() == o.t.failAt {
+		return fmt.Errorf("%s/%s: made to fail", o.t.name, e.Name)
+	}
+	entry := o.t.entries[e.Place]
+	data := entry.data
+	if again, ok := o.t.again[entry.name]; ok && o.second {
+		data = again
+	}
+	if entry.gone || data == nil {
+		r.Flags |= format.Vanished
+		return nil
+	}
+	r.Data = append(buf[:0:len(buf)], data...)
+	r.Details.Attr = format.Attr{Known: true, Mode: 0o640, UID: 1, GID: 2, MTime: int64(e.Place)}
+	return nil
+}
+
+func (o *memOpen) Recheck(context.Context) ([]backends.Entry, bool, error) {
+	o.second = true
+	return o.t.changed, len(o.t.changed) == 0, nil
+}
+
+func (m *memory) Restore(_ context.Context, _ string, t *format.Token, _ backends.RestoreOptions) (backends.Staging, error) {
+	m.mu.Lock()
+	m.stagings++
+	m.mu.Unlock()
+	return &memStaging{m: m, name: t.Name.String(), put: map[string][]byte{}}, nil
+}
+
+type memStaging struct {
+	m     *memory
+	mu    sync.Mutex
+	name  string
+	put   map[string][]byte
+	order []string
+}
+
+func (s *memStaging) Put(_ context.Context, rs []*format.Record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range rs {
+		if r.Flags&format.Vanished != 0 {
+			delete(s.put, r.Name.String())
+			continue
+		}
+		s.put[r.Name.String()] = append([]byte(nil), r.Data...)
+	}
+	return nil
+}
+
+func (s *memStaging) Order(r *format.Record, _ bool) error {
+	s.order = append(s.order, r.Name.String())
+	return nil
+}
+
+func (s *memStaging) Finish(context.Context) ([]format.Finding, error) { return nil, nil }
+
+func (s *memStaging) Commit(context.Context) error {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	s.m.restored[s.name], s.m.order[s.name] = s.put, s.order
+	return nil
+}
+
+func (s *memStaging) Close() error {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	s.m.stagings--
+	return nil
+}
+
+// plainSlot is a recipient and an identity that wrap nothing: tests of the
+// stages are not about slots.
+type plainSlot struct{ role format.Role }
+
+func (p plainSlot) Wrap(_ context.Context, k format.SlotKey) (format.Slot, error) {
+	return format.Slot{Type: 0x7777, Role: k.Role, Body: append([]byte(nil), k.Secret...)}, nil
+}
+
+func (p plainSlot) Unwrap(_ context.Context, id [32]byte, all []format.Slot) (format.SlotKey, error) {
+	for _, s := range all {
+		if s.Type == 0x7777 && s.Role == p.role {
+			return format.SlotKey{Role: s.Role, Archive: id, Secret: append([]byte(nil), s.Body...)}, nil
+		}
+	}
+	return format.SlotKey{}, format.ErrNotForMe
+}

@@ -1,0 +1,225 @@
+package stages
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"tokar/backends"
+	"tokar/format"
+)
+
+var restoreKey, verifyKey = plainSlot{format.RoleRestore}, plainSlot{format.RoleVerify}
+
+func archiveOptions() ArchiveOptions {
+	return ArchiveOptions{
+		Restore: []format.Recipient{restoreKey},
+		Verify:  []format.Recipient{verifyKey},
+		Codec:   format.CodecZstd,
+		Made:    time.Unix(1700000000, 0),
+		Host:    "host7",
+		Writer:  "tokar test",
+		Problem: func(p Problem) { panic(p.Err) },
+	}
+}
+
+// archive makes an archive of all the memory's tokens that are named.
+func archive(t *testing.T, m *memory, o ArchiveOptions, names ...string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if _, err := Archive(context.Background(), &out, m.inputs(names...), o); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func opening(id format.Identity) OpenOptions { return OpenOptions{Identities: []format.Identity{id}} }
+
+func extractAll(b []byte, m *memory, workers int) (*Summary, error) {
+	o := ExtractOptions{
+		OpenOptions: opening(restoreKey),
+		Backend:     func(string) (backends.Backend, error) { return m, nil },
+		Place:       func(*format.Token) (string, bool, bool) { return "", true, true },
+	}
+	o.Workers = workers
+	return Extract(context.Background(), stream(b), o)
+}
+
+// stream hides that a reader can seek.
+func stream(b []byte) io.Reader { return struct{ io.Reader }{bytes.NewReader(b)} }
+
+func compareRestored(t *testing.T, m *memory) {
+	t.Helper()
+	for name, tok := range m.tokens {
+		got := m.restored[name]
+		want := 0
+		for _, e := range tok.entries {
+			if !e.gone {
+				want++
+				if !bytes.Equal(got[e.name], e.data) {
+					t.Fatalf("%s/%s: restored %d bytes that differ from its %d", name, e.name, len(got[e.name]), len(e.data))
+				}
+			}
+		}
+		if len(got) != want {
+			t.Fatalf("%s: %d entries restored, want %d", name, len(got), want)
+		}
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	for _, codec := range []format.Codec{format.CodecZstd, format.CodecXZ, format.CodecNone} {
+		for _, workers := range []int{1, 2, 5, 16} {
+			t.Run(fmt.Sprint(codec, workers), func(t *testing.T) {
+				m := newMemory(madeToken("one", 700, 300), madeToken("two", 3, 10), madeToken("three", 0, 0), madeToken("four", 2000, 50))
+				o := archiveOptions()
+				o.Codec, o.Workers = codec, workers
+				b := archive(t, m, o, "one", "two", "three", "four")
+				for _, id := range []plainSlot{restoreKey, verifyKey} {
+					s, err := Verify(context.Background(), stream(b), opening(id))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if s.Tokens != 4 || s.Objects != 2703 {
+						t.Fatalf("verified %+v", s)
+					}
+				}
+				if _, err := VerifyFrames(context.Background(), stream(b)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := extractAll(b, m, workers); err != nil {
+					t.Fatal(err)
+				}
+				compareRestored(t, m)
+				if m.stagings != 0 {
+					t.Fatalf("%d stagings left open", m.stagings)
+				}
+			})
+		}
+	}
+}
+
+// Objects larger than a part go into parts of their own, in order.
+func TestLargeObjects(t *testing.T) {
+	m := newMemory(madeToken("big", 40, 900<<10), madeToken("huge", 3, 20<<20))
+	b := archive(t, m, archiveOptions(), "big", "huge")
+	if _, err := extractAll(b, m, 3); err != nil {
+		t.Fatal(err)
+	}
+	compareRestored(t, m)
+	var names []string
+	for _, e := range m.tokens["big"].entries {
+		names = append(names, e.name)
+	}
+	if fmt.Sprint(m.order["big"]) != fmt.Sprint(names) {
+		t.Fatal("entries came in another order than the token's")
+	}
+}
+
+func TestWrongKey(t *testing.T) {
+	m := newMemory(madeToken("one", 5, 10))
+	o := archiveOptions()
+	o.Verify = nil
+	b := archive(t, m, o, "one")
+	if _, err := Verify(context.Background(), stream(b), opening(verifyKey)); !errors.Is(err, format.ErrNoKey) {
+		t.Fatal(err)
+	}
+}
+
+// A failing read stops the run, names the object, and leaves no goroutine
+// waiting.
+func TestReadError(t *testing.T) {
+	tok := madeToken("one", 3000, 100)
+	tok.failAt = "00001500"
+	m := newMemory(tok)
+	_, err := Archive(context.Background(), io.Discard, m.inputs("one"), archiveOptions())
+	if err == nil || err.Error() != "one/00001500: made to fail" {
+		t.Fatal(err)
+	}
+}
+
+func TestChangedWhileRead(t *testing.T) {
+	tok := madeToken("one", 600, 100)
+	tok.changed = []backends.Entry{
+		{Kind: format.KindObject, Name: format.Name("00000003"), Place: 4},
+		{Kind: format.KindObject, Name: format.Name("00000005"), Place: 6},
+	}
+	tok.again = map[string][]byte{"00000003": []byte("new content"), "00000005": nil}
+	m := newMemory(tok)
+	var out bytes.Buffer
+	s, err := Archive(context.Background(), &out, m.inputs("one"), archiveOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Unstable) != 1 {
+		t.Fatal("the token was not found unstable")
+	}
+	if _, err := extractAll(out.Bytes(), m, 4); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.restored["one"]["00000003"]; string(got) != "new content" {
+		t.Fatalf("restored %q", got)
+	}
+	if _, there := m.restored["one"]["00000005"]; there {
+		t.Fatal("an object that vanished was restored")
+	}
+	var seen int
+	o := ListOptions{OpenOptions: opening(restoreKey)}
+	o.Each = func(_ *format.Token, r *format.Record) {
+		if r.Name.String() == "00000003" {
+			seen++
+		}
+	}
+	if _, err := List(context.Background(), bytes.NewReader(out.Bytes()), o); err != nil {
+		t.Fatal(err)
+	}
+	if seen != 1 {
+		t.Fatalf("a superseded record is listed: %d", seen)
+	}
+}
+
+func TestListAndCat(t *testing.T) {
+	m := newMemory(madeToken("one", 5000, 100), madeToken("tpm/two", 10, 10))
+	b := archive(t, m, archiveOptions(), "one", "tpm/two")
+	var fromIndex, fromStream []string
+	line := func(to *[]string) Each {
+		return func(t *format.Token, r *format.Record) {
+			if !r.Kind.Descriptor() {
+				*to = append(*to, t.Name.String()+"/"+r.Name.String())
+			}
+		}
+	}
+	o := ListOptions{OpenOptions: opening(restoreKey)}
+	o.Each = line(&fromIndex)
+	if _, err := List(context.Background(), bytes.NewReader(b), o); err != nil {
+		t.Fatal(err)
+	}
+	o.Each = line(&fromStream)
+	if _, err := List(context.Background(), stream(b), o); err != nil {
+		t.Fatal(err)
+	}
+	if len(fromIndex) != 5012 || fmt.Sprint(fromIndex) != fmt.Sprint(fromStream) {
+		t.Fatalf("%d entries by the index, %d from the stream", len(fromIndex), len(fromStream))
+	}
+	for _, r := range []io.Reader{bytes.NewReader(b), stream(b)} {
+		var out bytes.Buffer
+		if _, err := Cat(context.Background(), r, []string{"tpm/two/00000003", "one/00004999"}, opening(restoreKey), &out); err != nil {
+			t.Fatal(err)
+		}
+		want := string(m.tokens["tpm/two"].entries[4].data) + string(m.tokens["one"].entries[5000].data)
+		if out.String() != want {
+			t.Fatal("cat gives other bytes")
+		}
+		var missing *NotFoundError
+		if _, err := Cat(context.Background(), bytes.NewReader(b), []string{"one/nothing"}, opening(restoreKey), &out); !errors.As(err, &missing) {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Cat(context.Background(), bytes.NewReader(b), []string{"one/00000001"}, opening(verifyKey), io.Discard); !errors.Is(err, format.ErrNoKey) {
+		t.Fatalf("a verifier's key opens a wrapped payload: %v", err)
+	}
+}
