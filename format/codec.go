@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
@@ -114,11 +115,13 @@ func (c *Compressor) unpack(dst, packed []byte, codec Codec, n int) ([]byte, err
 				return dst, err
 			}
 		}
-		out, err := c.dec.DecodeAll(packed, make([]byte, 0, n))
-		if err != nil || len(out) != n {
+		// The capacity is the limit, so that nothing unpacks to more than it says.
+		dst = slices.Grow(dst, n)
+		out, err := c.dec.DecodeAll(packed, dst[:len(dst):len(dst)+n])
+		if err != nil || len(out) != len(dst)+n {
 			return dst, bad
 		}
-		return append(dst, out...), nil
+		return out, nil
 	case CodecXZ:
 		return unpackXZ(dst, packed, n, bad)
 	}

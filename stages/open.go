@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"tokar/backends"
 	"tokar/format"
@@ -41,7 +44,13 @@ func unlock(ctx context.Context, h *format.Header, o OpenOptions) (*format.Keys,
 		}
 		return h.Open(key, o.Nonces)
 	}
-	return nil, format.ErrNoKey
+	var types []string
+	for _, slot := range h.Slots {
+		if name := slot.Type.String() + " (" + slot.Role.String() + ")"; !slices.Contains(types, name) {
+			types = append(types, name)
+		}
+	}
+	return nil, fmt.Errorf("%w; its key slots are: %s", format.ErrNoKey, strings.Join(types, ", "))
 }
 
 func open(ctx context.Context, r io.Reader, o OpenOptions, backend func(string) (backends.Backend, error)) (*opened, error) {
