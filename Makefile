@@ -10,6 +10,9 @@ ARCHES := amd64 arm64 s390x ppc64le
 GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X tokar/commands.version=$(VERSION)'
 QEMU := qemu-s390x-static
 FUZZTIME ?= 30s
+export BENCH_TOKENS ?= 50
+export BENCH_OBJECTS ?= 2000
+export BENCH_RUNS ?= 5
 
 # A heading with the time since the run began, so that a log shows what is slow.
 START := $(shell date +%s)
