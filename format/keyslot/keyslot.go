@@ -1,0 +1,171 @@
+// Package keyslot makes and opens key slots: recipients wrap an archive's tK
+// or mK, identities unwrap it.
+//
+// A recipient or identity of age (age.go) comes from text that people keep:
+// ParseRecipient, ParseRecipients (recipient.go), ParseIdentities
+// (identity.go, locked.go). A Passphrase (passphrase.go) is both at once.
+// Recipients.Wrap makes all slots of an archive and refuses what weakens it.
+// GenerateHybrid, GenerateX25519 and Lock (generate.go) make new identities.
+//
+// age is not made of FIPS-approved primitives: under GODEBUG=fips140=only
+// everything of age is refused before age is called.
+package keyslot
+
+import (
+	"bytes"
+	"context"
+	"crypto/fips140"
+	"errors"
+	"fmt"
+	"io"
+
+	"filippo.io/age/plugin"
+	"tokar/format"
+)
+
+// ErrPassphrase: a locked identity file or SSH key does not open with the
+// passphrase given. It was asked once; nothing else was tried.
+var ErrPassphrase = errors.New("wrong passphrase")
+
+// PluginUI is how age plugins talk to people; what they say is theirs and is
+// to be shown with control characters escaped.
+type PluginUI = plugin.ClientUI
+
+// UI is how keys reach people. Nil, or a nil function, means that asking
+// fails.
+type UI struct {
+	// Passphrase asks for the passphrase of a locked identity; name is the
+	// file's. The bytes are zeroed after use. It is called at most once a
+	// file, and only when a slot may be for it.
+	Passphrase func(name string) ([]byte, error)
+	// PublicKey gives the content of NAME.pub. Only locked SSH keys in the old
+	// PEM form need it; the OpenSSH form has its public key inside.
+	PublicKey func(name string) ([]byte, error)
+	Plugin    PluginUI
+}
+
+func (u *UI) passphrase(name string) ([]byte, error) {
+	if u == nil || u.Passphrase == nil {
+		return nil, fmt.Errorf("%s is locked, and there is no way to ask for its passphrase", name)
+	}
+	return u.Passphrase(name)
+}
+
+func (u *UI) publicKey(name string) ([]byte, error) {
+	if u == nil || u.PublicKey == nil {
+		return nil, errors.New("no public key at hand")
+	}
+	return u.PublicKey(name)
+}
+
+func (u *UI) plugin() *plugin.ClientUI {
+	if u == nil {
+		return &plugin.ClientUI{}
+	}
+	return &u.Plugin
+}
+
+// Recipients are those who may open an archive.
+type Recipients struct {
+	Restore []format.Recipient // get tK
+	Verify  []format.Recipient // get mK
+	// Mixed allows post-quantum and classical recipients together. Whoever can
+	// open one classical slot has the archive, whatever the others are.
+	Mixed bool
+}
+
+// Wrap makes a slot for each, Restore first, in order. It refuses what readers
+// would: more than format.MaxSlots, two passphrases for one role.
+func (r Recipients) Wrap(ctx context.Context, keys *format.Keys) ([]format.Slot, error) {
+	if n := len(r.Restore) + len(r.Verify); n > format.MaxSlots {
+		return nil, fmt.Errorf("%d recipients; an archive has room for %d key slots", n, format.MaxSlots)
+	}
+	var m mix
+	slots, err := m.wrap(ctx, nil, keys.SlotKey(format.RoleRestore), r.Restore)
+	if err == nil {
+		slots, err = m.wrap(ctx, slots, keys.SlotKey(format.RoleVerify), r.Verify)
+	}
+	if err == nil && !r.Mixed {
+		err = m.check()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return slots, nil
+}
+
+// mix holds the first recipient of either strength. Plugins tell theirs only
+// when they wrap, so it is known after all slots are made.
+type mix struct{ quantum, classic string }
+
+func (m *mix) wrap(ctx context.Context, slots []format.Slot, k format.SlotKey, to []format.Recipient) ([]format.Slot, error) {
+	passphrases := 0
+	for _, r := range to {
+		slot, err := m.one(ctx, k, r)
+		if err != nil {
+			return nil, err
+		}
+		if slot.Type == format.SlotPassphrase {
+			passphrases++
+		}
+		if passphrases > 1 {
+			return nil, fmt.Errorf("two passphrases to %s; an archive has one", k.Role)
+		}
+		slots = append(slots, slot)
+	}
+	return slots, nil
+}
+
+// one wraps for one recipient. What is not age's is symmetric: it goes with
+// either strength.
+func (m *mix) one(ctx context.Context, k format.SlotKey, r format.Recipient) (format.Slot, error) {
+	a, ok := r.(*ageRecipient)
+	if !ok {
+		return r.Wrap(ctx, k)
+	}
+	slot, quantum, err := a.wrap(ctx, k)
+	switch {
+	case quantum && m.quantum == "":
+		m.quantum = a.name
+	case !quantum && m.classic == "":
+		m.classic = a.name
+	}
+	return slot, err
+}
+
+func (m *mix) check() error {
+	if m.quantum == "" || m.classic == "" {
+		return nil
+	}
+	return fmt.Errorf("recipient %s is post-quantum and %s is not: "+
+		"the archive would be as weak as the weaker (--mixed allows it)", m.quantum, m.classic)
+}
+
+// refuseFIPS comes before every call of age: in fips140=only age fails in
+// misleading ways, and its post-quantum keys hang for ever.
+func refuseFIPS(what string) error {
+	if !fips140.Enforced() {
+		return nil
+	}
+	return fmt.Errorf("%s: age keys are not FIPS-approved and this runs with fips140=only; "+
+		"use a passphrase slot", what)
+}
+
+const maxFile = 1 << 20 // bytes of a file of recipients or identities
+
+var errTooLong = errors.New("too long")
+
+// readBounded reads all of r into one buffer, which the caller may zero
+// knowing that growing has left no copies.
+func readBounded(r io.Reader, limit int) ([]byte, error) {
+	buf := bytes.NewBuffer(make([]byte, 0, limit+1+bytes.MinRead))
+	_, err := buf.ReadFrom(io.LimitReader(r, int64(limit)+1))
+	if err == nil && buf.Len() > limit {
+		err = errTooLong
+	}
+	if err != nil {
+		clear(buf.Bytes())
+		return nil, err
+	}
+	return buf.Bytes(), nil
+}
