@@ -144,9 +144,11 @@ func allZero(b []byte) bool {
 }
 
 // Sizes of MK_SO and MK_USER: AES key wrap of 32 bytes; 3DES of 24 bytes and
-// their SHA-1; the same of CCA's old master keys of 64 bytes.
+// their SHA-1; the same of CCA's old master keys of 64 bytes. And of MK_PRIVATE,
+// an RSA block.
 const (
 	keyFileNew = 40
 	keyFileOld = 48
 	keyFileCCA = 88
+	tpmKeyFile = 256
 )

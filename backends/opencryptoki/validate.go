@@ -1,15 +1,251 @@
 package opencryptoki
 
 import (
+	"bytes"
+
 	"tokar/backends"
 	"tokar/format"
+	"tokar/format/cryptoki"
 )
 
+// validator checks entries of one token without a PIN. Private objects can be
+// checked in length and header only: their bytes prove themselves to who has
+// the master key. Public objects have no check value in either format, so all
+// that they hold is looked at.
+type validator struct {
+	format     string
+	order      cryptoki.Order
+	orderKnown bool
+	block      int // of the cipher of old private objects
+}
+
 // Validator checks entries of t.
-func (Backend) Validator(t *format.Token) (backends.Validator, error) { return &validator{}, nil }
+func (Backend) Validator(t *format.Token) (backends.Validator, error) {
+	v := &validator{format: t.Property(propFormat), block: blockDES}
+	switch t.Property(propByteOrder) {
+	case cryptoki.BigEndian.String():
+		v.order, v.orderKnown = cryptoki.BigEndian, true
+	case cryptoki.LittleEndian.String():
+		v.orderKnown = true
+	}
+	if t.Property(propVariant) == variantTPM {
+		v.block = blockAES
+	}
+	return v, nil
+}
 
-type validator struct{}
+// report gathers the findings on one record.
+type report struct {
+	findings
+	r *format.Record
+}
 
-func (v *validator) Validate(r *format.Record) (public bool, findings []format.Finding) {
-	return false, nil
+func (p *report) add(kind string, offset int, form string, args ...any) {
+	p.findings.add(kind, entryPath(p.r.Kind, p.r.Name), offset, form, args...)
+}
+
+// Validate judges an entry by its bytes. The index is judged where it is
+// listed, beside the directory; foreign files are not judged.
+func (v *validator) Validate(r *format.Record) (public bool, found []format.Finding) {
+	p := report{r: r}
+	switch r.Kind {
+	case format.KindObject:
+		public = v.object(&p)
+	case format.KindState:
+		v.state(&p)
+	}
+	return public && len(p.list) == 0, p.all()
+}
+
+// object checks an object file; true if all it holds is public.
+func (v *validator) object(p *report) bool {
+	b := p.r.Data
+	if len(b) == 0 {
+		p.add(Empty, 0, "no bytes: a write that did not end, or a name without an object")
+		return false
+	}
+	h := parseObjectFile(b, v.format)
+	if h.private {
+		p.r.Flags |= format.Private
+	}
+	if len(b) > flagAt && b[flagAt] > 1 {
+		p.add(PrivateFlag, flagAt, "the private flag is %d, neither 0 nor 1", b[flagAt])
+	}
+	if v.format != unknown && h.format != v.format {
+		p.add(Format, 0, "an object in the %s format in a token of the %s one: the library does not load it", h.format, v.format)
+	}
+	switch {
+	case h.private && v.looksPublic(b, h.format):
+		p.add(PrivateFlag, flagAt, "marked private, but it holds a public object in clear")
+		return false
+	case !h.private && v.looksPrivate(b, h.format, p.r.Name):
+		p.add(PrivateFlag, flagAt, "marked public, but it holds an encrypted object")
+		return false
+	case h.format == formatOld:
+		v.oldHeader(p, b, h)
+	default:
+		v.newHeader(p, b, h)
+	}
+	if h.private || len(h.body) == 0 {
+		return false
+	}
+	return v.content(p, h)
+}
+
+// oldHeader checks the length word, and of private objects the body's length.
+func (v *validator) oldHeader(p *report, b []byte, h objectFile) {
+	if len(b) < oldHeader {
+		p.add(Truncated, len(b), "ends after %d of the %d bytes of its header", len(b), oldHeader)
+		return
+	}
+	n := v.oldLength(b)
+	p.length(0, n, oldHeader, 0)
+	body := len(b) - oldHeader
+	if h.private && n == uint32(len(b)) && (body < oldLeastBody || body%v.block != 0) {
+		p.add(Length, 0, "an encrypted body of %d bytes; it has at least %d and is a multiple of %d", body, oldLeastBody, v.block)
+	}
+}
+
+// oldLength is the length word in the file's order, or, where the file does
+// not tell that, in the token's.
+func (v *validator) oldLength(b []byte) uint32 {
+	if order, ok := oldWord(b); ok {
+		return order.Uint32(b)
+	}
+	if v.orderKnown {
+		return v.order.Uint32(b)
+	}
+	return min(cryptoki.LittleEndian.Uint32(b), cryptoki.BigEndian.Uint32(b))
+}
+
+// newHeader checks version, reserved bytes, length and the name in the IV.
+func (v *validator) newHeader(p *report, b []byte, h objectFile) {
+	header, tag, lengthAt, reserved := newPublicHeader, 0, newPublicLength, 7
+	if h.private {
+		header, tag, lengthAt, reserved = newPrivateHeader, newTag, newPrivateLength, 3
+	}
+	if len(b) < header {
+		p.add(Truncated, len(b), "ends after %d of the %d bytes of its header", len(b), header)
+		return
+	}
+	if order, ok := newWord(b); !ok || h.private && order != cryptoki.BigEndian {
+		p.add(Header, 0, "version %x, not %08x", b[:4], newVersion)
+	}
+	if at := flagAt + 1; !allZero(b[at : at+reserved]) {
+		p.add(Header, at, "reserved bytes are %x, not zero", b[at:at+reserved])
+	}
+	if h.private && !bytes.Equal(b[newIVAt:newIVAt+objectNameLen], p.r.Name) {
+		p.add(Name, newIVAt, "the IV begins with the name %s: the object was renamed or damaged", quote(b[newIVAt:newIVAt+objectNameLen]))
+	}
+	p.length(lengthAt, h.order.Uint32(b[lengthAt:]), header, tag)
+}
+
+// length compares a length field at offset with the file. In the old format it
+// counts the whole file (header is then the least), in the new the body.
+func (p *report) length(offset int, n uint32, header, tag int) {
+	size := uint64(len(p.r.Data))
+	want := uint64(n)
+	if offset > 0 {
+		want += uint64(header + tag)
+	}
+	switch {
+	case n >= 1<<31 || want > format.MaxObject || want <= uint64(header+tag):
+		p.add(Length, offset, "the length field says %d, which no object has", n)
+	case want > size:
+		p.add(Truncated, len(p.r.Data), "ends after %d of the %d bytes that its length field at byte %d tells", size, want, offset)
+	case want < size:
+		p.add(Trailing, int(want), "goes on for %d bytes after the end that its length field at byte %d tells", size-want, offset)
+	}
+}
+
+// looksPublic says whether a file marked private is a whole public object:
+// only its flag was changed then. Cipher text does not begin with the zeros
+// that a public object has there.
+func (v *validator) looksPublic(b []byte, objectFormat string) bool {
+	at := oldHeader
+	if objectFormat == formatNew {
+		at = newPublicHeader
+	}
+	if len(b) < at+cryptoki.ObjectHeader || !allZero(b[at:at+4]) {
+		return false
+	}
+	list := cryptoki.ObjectList(b[at:], v.orderOf(b[at:]))
+	for list.Next() {
+	}
+	return list.Err() == nil
+}
+
+// looksPrivate says whether a file marked public is a private object: in the
+// new format by its header, in the old one by its length and a class word that
+// is not the zero of every object in clear.
+func (v *validator) looksPrivate(b []byte, objectFormat string, name format.Name) bool {
+	if objectFormat == formatNew {
+		return len(b) > newPrivateHeader+newTag && allZero(b[flagAt:flagAt+4]) &&
+			bytes.Equal(b[newIVAt:newIVAt+objectNameLen], name) &&
+			int64(cryptoki.BigEndian.Uint32(b[newPrivateLength:])) == int64(len(b)-newPrivateHeader-newTag)
+	}
+	body := len(b) - oldHeader
+	if body < oldLeastBody || body%v.block != 0 || allZero(b[oldHeader:oldHeader+4]) {
+		return false
+	}
+	list := cryptoki.ObjectList(b[oldHeader:], v.orderOf(b[oldHeader:]))
+	return !list.Next()
+}
+
+// orderOf is the byte order inside an object: its own if it tells, else the
+// token's.
+func (v *validator) orderOf(body []byte) cryptoki.Order {
+	if order, ok := cryptoki.OrderOf(body); ok {
+		return order
+	}
+	return v.order
+}
+
+// state checks state files by name.
+func (v *validator) state(p *report) {
+	b := p.r.Data
+	switch name := string(baseName(p.r.Name)); {
+	case name == nvtokName:
+		checkNVTOK(b, &p.findings)
+	case name == soKeyName, name == userKeyName:
+		v.masterKey(p)
+	case name == tpmKeyName && len(b) != tpmKeyFile:
+		p.add(Length, -1, "%d bytes; it has %d", len(b), tpmKeyFile)
+	case len(name) > len(pemSuffix) && name[len(name)-len(pemSuffix):] == pemSuffix:
+		checkPEM(p)
+	}
+}
+
+// masterKey checks the length of MK_SO and MK_USER: they prove themselves to
+// who has the PIN.
+func (v *validator) masterKey(p *report) {
+	n := len(p.r.Data)
+	isOld := n == keyFileOld || n == keyFileCCA
+	isNew := n == keyFileNew
+	least := keyFileOld
+	if v.format == formatNew {
+		least = keyFileNew
+	}
+	switch {
+	case isOld && v.format != formatNew, isNew && v.format != formatOld:
+	case n == 0:
+		p.add(Empty, 0, "no bytes; it has %d", least)
+	case n < least:
+		p.add(Truncated, n, "ends after %d of %d bytes", n, least)
+	default:
+		p.add(Length, -1, "%d bytes; in a token of the %s format it has %d", n, v.format, least)
+	}
+}
+
+// checkPEM looks for the first and last line of a PEM file.
+func checkPEM(p *report) {
+	b := p.r.Data
+	switch {
+	case len(b) == 0:
+		p.add(Empty, 0, "no bytes")
+	case !bytes.HasPrefix(b, []byte("-----BEGIN ")):
+		p.add(Header, 0, "does not begin as a PEM file")
+	case !bytes.Contains(b, []byte("\n-----END ")):
+		p.add(Truncated, len(b), "the PEM block does not end")
+	}
 }

@@ -57,3 +57,18 @@ func search(table []entry, code uint32) (int, bool) {
 		return cmp.Compare(e.code, code)
 	})
 }
+
+// MaybeSecret says whether an attribute can hold what must not be seen even in
+// an object of a public class: private parts of keys, and what nothing is
+// known about. CKA_VALUE is public in certificates and public keys.
+func MaybeSecret(code uint32) bool {
+	switch {
+	case code >= CKA_PRIVATE_EXPONENT && code <= CKA_COEFFICIENT, code == 0x637: // RSA; CKA_SEED
+		return true
+	case code < CKA_VENDOR_DEFINED:
+		return false
+	case code >= 0x800D0003 && code <= 0x800D0007, code >= 0x800D000B && code <= 0x800D000D: // CKA_IBM_ML_DSA_…, CKA_IBM_ML_KEM_SK, seeds
+		return true
+	}
+	return !KnownAttribute(code)
+}

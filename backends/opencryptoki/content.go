@@ -1,0 +1,116 @@
+package opencryptoki
+
+import (
+	"bytes"
+
+	"tokar/format/cryptoki"
+)
+
+// attribute is a value found in a public object, with its place in the file.
+type attribute struct {
+	value []byte
+	at    int // 0: not there
+}
+
+func (a attribute) found() bool { return a.at > 0 }
+
+// content is what a public object says of itself.
+type content struct {
+	order                           cryptoki.Order
+	class, keyType, certificateType attribute
+	private, label, id, value       attribute
+	modulus, modulusBits, exponent  attribute
+	ecParams, ecPoint               attribute
+	secret                          bool // it holds what is not public
+}
+
+// content checks the inside of a public object; true if all of it is public.
+func (v *validator) content(p *report, h objectFile) bool {
+	c := content{order: v.orderOf(h.body)}
+	if own, ok := cryptoki.OrderOf(h.body); ok && v.orderKnown && own != v.order {
+		p.add(ByteOrder, h.at+4, "%s-endian in a token of a %s-endian machine: the library does not load it", own, v.order)
+	}
+	if len(h.body) >= cryptoki.ObjectHeader && !bytes.Equal(cryptoki.ObjectName(h.body), p.r.Name) {
+		p.add(Name, h.at+8, "carries the name %s inside: the object was renamed or damaged", quote(cryptoki.ObjectName(h.body)))
+	}
+	list := cryptoki.ObjectList(h.body, c.order)
+	for list.Next() {
+		c.take(&list, h.at)
+	}
+	if err := list.Err(); err != nil {
+		p.add(Attributes, h.at+err.Offset, "%s", err.Reason)
+	}
+	c.describe(p)
+	if list.Err() != nil {
+		return false
+	}
+	return c.check(p, h) && !c.secret
+}
+
+// take keeps the current attribute if it is one that matters.
+func (c *content) take(l *cryptoki.List, at int) {
+	a := attribute{l.Value, at + l.Offset + cryptoki.AttributeHeader}
+	switch t := l.Type; t {
+	case cryptoki.CKA_CLASS:
+		c.class = a
+	case cryptoki.CKA_KEY_TYPE:
+		c.keyType = a
+	case cryptoki.CKA_CERTIFICATE_TYPE:
+		c.certificateType = a
+	case cryptoki.CKA_PRIVATE:
+		c.private = a
+	case cryptoki.CKA_LABEL:
+		c.label = a
+	case cryptoki.CKA_ID:
+		c.id = a
+	case cryptoki.CKA_VALUE:
+		c.value = a
+	case cryptoki.CKA_MODULUS:
+		c.modulus = a
+	case cryptoki.CKA_MODULUS_BITS:
+		c.modulusBits = a
+	case cryptoki.CKA_PUBLIC_EXPONENT:
+		c.exponent = a
+	case cryptoki.CKA_EC_PARAMS:
+		c.ecParams = a
+	case cryptoki.CKA_EC_POINT:
+		c.ecPoint = a
+	default:
+		c.secret = c.secret || len(l.Value) > 0 && cryptoki.MaybeSecret(t)
+	}
+}
+
+// describe fills in what listings show.
+func (c *content) describe(p *report) {
+	if class, ok := c.order.Ulong(c.class.value); ok {
+		p.r.Class = class
+	}
+	if keyType, ok := c.order.Ulong(c.keyType.value); ok {
+		p.r.Details.KeyType = keyType
+	}
+	p.r.Details.Label, p.r.Details.ID = c.label.value, c.id.value
+}
+
+// check judges the values; true if the object is of a public class.
+func (c *content) check(p *report, h objectFile) bool {
+	class, ok := c.order.Ulong(c.class.value)
+	switch {
+	case !c.class.found():
+		p.add(Class, h.at, "has no CKA_CLASS")
+		return false
+	case !ok || !cryptoki.KnownClass(class):
+		p.add(Class, c.class.at, "CKA_CLASS is %x, no class that PKCS#11 has", c.class.value)
+		return false
+	}
+	if c.private.found() && !bytes.Equal(c.private.value, []byte{0}) {
+		p.add(PrivateFlag, c.private.at, "CKA_PRIVATE is %.4x in an object that the file's header marks public", c.private.value)
+	}
+	switch class {
+	case cryptoki.CKO_CERTIFICATE:
+		return c.checkCertificate(p)
+	case cryptoki.CKO_PUBLIC_KEY:
+		c.checkPublicKey(p, h)
+		return true
+	}
+	return class == cryptoki.CKO_DOMAIN_PARAMETERS
+}
