@@ -1,0 +1,262 @@
+package keyslot
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+	"filippo.io/age/plugin"
+	"tokar/format"
+)
+
+// The test binary is also two age plugins, under their names.
+func TestMain(m *testing.M) {
+	if name, ok := strings.CutPrefix(filepath.Base(os.Args[0]), "age-plugin-"); ok {
+		os.Exit(runPlugin(name))
+	}
+	os.Exit(m.Run())
+}
+
+// runPlugin: tokarpq says that it is post-quantum; tokar does not. Both keep
+// the file key in clear, and only tokar opens it: the other's device is away.
+func runPlugin(name string) int {
+	p, err := plugin.New(name)
+	if err != nil {
+		return 1
+	}
+	p.HandleRecipient(func([]byte) (age.Recipient, error) { return clearRecipient{name}, nil })
+	p.HandleIdentity(func([]byte) (age.Identity, error) { return clearIdentity{name}, nil })
+	p.RegisterFlags(nil)
+	return p.Main()
+}
+
+type clearRecipient struct{ name string }
+
+func (c clearRecipient) Wrap(key []byte) ([]*age.Stanza, error) {
+	return []*age.Stanza{{Type: c.name, Body: key}}, nil
+}
+
+func (c clearRecipient) WrapWithLabels(key []byte) ([]*age.Stanza, []string, error) {
+	s, err := c.Wrap(key)
+	if strings.HasSuffix(c.name, "pq") {
+		return s, []string{"postquantum"}, err
+	}
+	return s, nil, err
+}
+
+type clearIdentity struct{ name string }
+
+func (c clearIdentity) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
+	for _, s := range stanzas {
+		if s.Type == "tokarpq" && c.name == "tokarpq" {
+			return nil, errors.New("no device is there")
+		}
+		if s.Type == c.name {
+			return s.Body, nil
+		}
+	}
+	return nil, age.ErrIncorrectIdentity
+}
+
+// installPlugins puts the test binary on the PATH under the plugins' names.
+func installPlugins(t *testing.T) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Skip("plugin: the test binary does not know its path")
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"tokar", "tokarpq"} {
+		if err := os.Symlink(exe, filepath.Join(dir, "age-plugin-"+name)); err != nil {
+			t.Skip("plugin: no symlinks here")
+		}
+	}
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+}
+
+var archiveA, archiveB = [32]byte{1: 'A'}, [32]byte{1: 'B'}
+
+// keyOf is what a slot of archive A carries.
+func keyOf(role format.Role) format.SlotKey {
+	return format.SlotKey{Role: role, Archive: archiveA, Secret: bytes.Repeat([]byte{byte(role), 7}, 16)}
+}
+
+func mustWrap(t testing.TB, r format.Recipient, role format.Role) format.Slot {
+	t.Helper()
+	slot, err := r.Wrap(context.Background(), keyOf(role))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slot
+}
+
+func mustRecipient(t testing.TB, text string, ui *UI) format.Recipient {
+	t.Helper()
+	r, err := ParseRecipient(text, ui)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func mustIdentity(t testing.TB, text []byte, ui *UI) format.Identity {
+	t.Helper()
+	id, err := ParseIdentities(bytes.NewReader(text), "test.key", ui)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func unwrap(id format.Identity, slots ...format.Slot) (format.SlotKey, error) {
+	return id.Unwrap(context.Background(), archiveA, slots)
+}
+
+// opens says that a slot yields what was wrapped for its role.
+func opens(t *testing.T, id format.Identity, role format.Role, slots ...format.Slot) {
+	t.Helper()
+	k, err := unwrap(id, slots...)
+	want := keyOf(role)
+	if err != nil || k.Role != role || k.Archive != archiveA || !bytes.Equal(k.Secret, want.Secret) {
+		t.Fatalf("got %v %x, %v; want the %s key", k.Role, k.Secret, err, role)
+	}
+}
+
+func refused(t *testing.T, err, class error) {
+	t.Helper()
+	if !errors.Is(err, class) {
+		t.Fatalf("got error %v, want %v", err, class)
+	}
+}
+
+// pair is a recipient and its identity, made new.
+func pair(t testing.TB, generate func(time.Time) ([]byte, string, error)) (format.Recipient, format.Identity) {
+	t.Helper()
+	file, to, err := generate(time.Unix(0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mustRecipient(t, to, nil), mustIdentity(t, file, nil)
+}
+
+func TestRecipientsWrap(t *testing.T) {
+	pq, pqID := pair(t, GenerateHybrid)
+	x, xID := pair(t, GenerateX25519)
+	pass := NewPassphrase(func() ([]byte, error) { return []byte("a b c"), nil })
+	pass.Cost = MinCost
+	keys, err := format.NewKeys(archiveA, keyOf(format.RoleRestore).Secret, keyOf(format.RoleVerify).Secret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func(r ...format.Recipient) []format.Recipient { return r }
+	many := make([]format.Recipient, format.MaxSlots)
+	for i := range many {
+		many[i] = x
+	}
+
+	t.Run("both roles", func(t *testing.T) {
+		slots, err := Recipients{Restore: list(x, pass), Verify: list(x, pass)}.Wrap(t.Context(), keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opens(t, xID, format.RoleRestore, slots...)
+		opens(t, pass, format.RoleRestore, slots...)
+		opens(t, xID, format.RoleVerify, slots[2:]...)
+		opens(t, pass, format.RoleVerify, slots[2:]...)
+		// tK is preferred wherever it stands
+		opens(t, xID, format.RoleRestore, slots[2], slots[0])
+		opens(t, pass, format.RoleRestore, slots[3], slots[1])
+	})
+	t.Run("mixed", func(t *testing.T) {
+		slots, err := Recipients{Restore: list(pq), Verify: list(x), Mixed: true}.Wrap(t.Context(), keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opens(t, pqID, format.RoleRestore, slots...)
+		opens(t, xID, format.RoleVerify, slots...)
+	})
+	for name, c := range map[string]struct {
+		r    Recipients
+		want string
+	}{
+		"mixed over roles":    {Recipients{Restore: list(pq), Verify: list(x)}, "--mixed"},
+		"mixed in one":        {Recipients{Restore: list(x, pass, pq)}, "--mixed"},
+		"too many":            {Recipients{Restore: many, Verify: list(x)}, "65 recipients"},
+		"two passphrases":     {Recipients{Restore: list(pass, x, pass)}, "two passphrases to restore"},
+		"two to verify":       {Recipients{Restore: list(x), Verify: list(pass, pass)}, "two passphrases to verify"},
+		"passphrase with pq":  {Recipients{Restore: list(pq, pass)}, ""},
+		"passphrase with x":   {Recipients{Restore: list(x, pass)}, ""},
+		"as many as there is": {Recipients{Restore: many}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			slots, err := c.r.Wrap(t.Context(), keys)
+			switch {
+			case c.want == "" && err != nil:
+				t.Fatal(err)
+			case c.want != "" && (err == nil || slots != nil || !strings.Contains(err.Error(), c.want)):
+				t.Fatalf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestFIPSOnly runs TestUnderFIPS again as fips140=only. A hang is a failure.
+func TestFIPSOnly(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Skip("fips140=only: the test binary does not know its path")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, exe, "-test.run=^TestUnderFIPS$", "-test.v")
+	cmd.Env = append(os.Environ(), "GODEBUG=fips140=only", "TOKAR_TEST_FIPS=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("passphrase works")) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+func TestUnderFIPS(t *testing.T) {
+	if os.Getenv("TOKAR_TEST_FIPS") == "" {
+		t.Skip("runs in TestFIPSOnly's sub-process")
+	}
+	lists := func(text string) error {
+		_, err := ParseRecipients(strings.NewReader(text), "f", nil)
+		return err
+	}
+	ids := func(text string) error {
+		_, err := ParseIdentities(strings.NewReader(text), "f", nil)
+		return err
+	}
+	one := func(text string) error {
+		_, err := ParseRecipient(text, nil)
+		return err
+	}
+	keygen := func(generate func(time.Time) ([]byte, string, error)) error {
+		_, _, err := generate(time.Now())
+		return err
+	}
+	_, locking := Lock([]byte("x"), []byte("y"))
+	for name, err := range map[string]error{
+		"recipient": one("age1pq1qqq"), "ssh": one("ssh-rsa AAAA"), "recipients": lists("age1qqq"),
+		"identity": ids("AGE-SECRET-KEY-PQ-1QQQ"), "locked": ids("-----BEGIN OPENSSH PRIVATE KEY-----"),
+		"hybrid": keygen(GenerateHybrid), "x25519": keygen(GenerateX25519), "lock": locking,
+	} {
+		if err == nil || !strings.Contains(err.Error(), "use a passphrase slot") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	p := NewPassphrase(func() ([]byte, error) { return []byte("short"), nil })
+	p.Cost = MinCost
+	slot := mustWrap(t, p, format.RoleRestore)
+	opens(t, p, format.RoleRestore, format.Slot{Type: format.SlotAge, Role: format.RoleRestore}, slot)
+	fmt.Println("passphrase works")
+}
