@@ -11,6 +11,9 @@ import (
 // TestPeerOpenCryptoki lets the real library judge what tokar restores;
 // testdata/peers/opencryptoki.sh has the session.
 func TestPeerOpenCryptoki(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs a tokar of its own, so that -short has nothing new")
+	}
 	needPeer(t, "pkcsslotd", "pkcsconf", "pkcs11-tool", "openssl", "unshare", "systemd-tmpfiles")
 	if os.Getuid() != 0 {
 		t.Skip("needs root, for namespaces of its own")

@@ -61,6 +61,7 @@ archive() {
 }
 
 restore() {
+	# shellcheck disable=SC2002 # out of a pipe, where tokar cannot seek
 	cat "$work/token.tokar" | "$tokar" extract -i "$work/restore.key" -C "$base" "$1"
 }
 

@@ -36,7 +36,7 @@ missing() {
 	local list
 	list=$(absent)
 	[ -n "$list" ] || return 0
-	sed 's/^\([^|]*\)|\(.*\)/not here: \1: \2/' <<<"$list"
+	awk -F'|' '{ printf "not here: %s: %s\n", $1, $2 }' <<<"$list"
 	return 1
 }
 
