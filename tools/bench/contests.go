@@ -61,6 +61,11 @@ func (b *bench) contests() []contest {
 			tokar:     fixed("exec "+b.tokar+" cat -i restore.key -f archive.tokar "+b.object, "tokar.object"),
 			then:      b.sameObject,
 		},
+		{
+			name:      "create, a token of 10",
+			yardstick: fixed("tar c -C small . | zstd -q -3 -T2 | age -r "+b.recipient, "small.age"),
+			tokar:     fixed("exec "+b.tokar+" create -R restore.key.pub small", "small.tokar"),
+		},
 	}
 }
 

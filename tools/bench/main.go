@@ -88,6 +88,9 @@ func (b *bench) prepare(maketree string) error {
 	if err := quietly(maketree, "-tokens", strconv.Itoa(b.tokens), "-objects", strconv.Itoa(b.objects), b.tree); err != nil {
 		return err
 	}
+	if err := quietly(maketree, "-tokens", "1", "-objects", "10", filepath.Join(b.dir, "small")); err != nil {
+		return err
+	}
 	for _, k := range []string{"restore", "verify"} {
 		key := filepath.Join(b.dir, k+".key")
 		if err := quietly("age-keygen", "-o", key); err != nil {
