@@ -115,6 +115,9 @@ func (c *Compressor) unpack(dst, packed []byte, codec Codec, n int) ([]byte, err
 				return dst, err
 			}
 		}
+		if !oneZstdFrame(packed) {
+			return dst, bad
+		}
 		// The capacity is the limit, so that nothing unpacks to more than it says.
 		dst = slices.Grow(dst, n)
 		out, err := c.dec.DecodeAll(packed, dst[:len(dst):len(dst)+n])
@@ -128,8 +131,37 @@ func (c *Compressor) unpack(dst, packed []byte, codec Codec, n int) ([]byte, err
 	return dst, badf(ErrUnsupported, "codec %d", codec)
 }
 
+// oneZstdFrame says that packed is one frame without a dictionary and nothing
+// else: the library would take any number of them, and skippable ones, which
+// are room for what no checksum of ours sees (RFC 8878, section 3.1.1).
+func oneZstdFrame(packed []byte) bool {
+	var h zstd.Header
+	if h.Decode(packed) != nil || h.Skippable || h.DictionaryID != 0 {
+		return false
+	}
+	rest := packed[h.HeaderSize:]
+	for last := false; !last; {
+		if len(rest) < 3 {
+			return false
+		}
+		head := uint32(rest[0]) | uint32(rest[1])<<8 | uint32(rest[2])<<16
+		size := int(head >> 3)
+		if head>>1&3 == 1 { // one byte, repeated size times
+			size = 1
+		}
+		if rest = rest[3:]; len(rest) < size {
+			return false
+		}
+		last, rest = head&1 != 0, rest[size:]
+	}
+	if h.HasCheckSum {
+		return len(rest) == 4
+	}
+	return len(rest) == 0
+}
+
 // unpackXZ reads one xz stream of one block with the LZMA2 filter alone. The
-// library would take the dictionary's size from the block header, however
+// library would take the dictionary's size from each block header, however
 // large, so that is looked at first: after the stream header of 12 bytes come
 // the block header's size, its flags, then filter id 0x21, a length of 1 and
 // the dictionary byte (xz file format 1.0.4, sections 3.1 and 5.3.1).
@@ -139,8 +171,11 @@ func unpackXZ(dst, packed []byte, n int, bad error) ([]byte, error) {
 		return dst, bad
 	}
 	bits := packed[dict]
-	if size := uint64(2|bits&1) << (bits/2 + 11); bits > 40 || size > 2*MaxWindow {
-		return dst, badf(ErrMalformed, "an xz dictionary of more than %d bytes", 2*MaxWindow)
+	if size := uint64(2|bits&1) << (bits/2 + 11); bits > 40 || size > MaxWindow {
+		return dst, badf(ErrMalformed, "an xz dictionary of more than %d bytes", MaxWindow)
+	}
+	if !oneXZBlock(packed) {
+		return dst, bad
 	}
 	r, err := xz.ReaderConfig{DictCap: 4096, SingleStream: true}.NewReader(bytes.NewReader(packed))
 	if err != nil {
@@ -152,4 +187,27 @@ func unpackXZ(dst, packed []byte, n int, bad error) ([]byte, error) {
 		return dst[:start], bad
 	}
 	return out.Bytes(), nil
+}
+
+// oneXZBlock walks the LZMA2 chunks of the first block and says whether the
+// index follows it, not a second block.
+func oneXZBlock(packed []byte) bool {
+	const stream = 12
+	at := stream + 4*(int(packed[stream])+1)
+	for at < len(packed) && packed[at] != 0 {
+		switch control := packed[at]; {
+		case control >= 0x80 && at+6 <= len(packed): // LZMA: unpacked size, packed size, for some new properties
+			at += 5 + int(be.Uint16(packed[at+3:])) + 1
+			if control >= 0xc0 {
+				at++
+			}
+		case control <= 2 && at+3 <= len(packed): // stored
+			at += 3 + int(be.Uint16(packed[at+1:])) + 1
+		default:
+			return false
+		}
+	}
+	at = (at + 1 + 3) &^ 3 // the end of the chunks, padding
+	check := [16]int{0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64}[packed[7]&15]
+	return at+check < len(packed) && packed[at+check] == 0
 }

@@ -15,7 +15,10 @@ type DirEntry struct {
 	D      [32]byte
 }
 
-const dirEntrySize = 72
+const (
+	dirEntrySize  = 72
+	chunkTailSize = 12 // without the filter
+)
 
 // DirPiece is how many bytes of the directory one directory block carries at
 // most.
@@ -120,6 +123,17 @@ type chunkTail struct {
 	filter
 }
 
+// DirectorySize is the most that a directory of these counts takes, in an
+// archive whose frames have so many bytes: a bound for who collects it before
+// it is proved. Every frame has its overhead, every record its MAC, so counts
+// beyond that lie.
+func (c Counts) DirectorySize(frames uint64) (uint64, error) {
+	if c.Data > frames/FrameOverhead || c.Index > frames/FrameOverhead || c.Records > frames/32 || c.Superseded > c.Records {
+		return 0, badf(ErrMalformed, "counts that %d bytes of blocks cannot hold", frames)
+	}
+	return dirEntrySize*(c.Data+c.Index) + (chunkTailSize+1)*c.Index + 2*c.Records + 8*c.Superseded, nil
+}
+
 // ParseDirectory reads a directory's bytes and checks that its sums are the
 // end block's counts.
 func ParseDirectory(b []byte, c Counts) (*Lookup, error) {
@@ -128,12 +142,16 @@ func ParseDirectory(b []byte, c Counts) (*Lookup, error) {
 	if c.Data+c.Index > uint64(len(b)/dirEntrySize) || c.Superseded > uint64(len(b)/8) {
 		return nil, badf(ErrMalformed, "a directory of %d bytes for %d frames", len(b), c.Data+c.Index)
 	}
-	var records, tokens uint64
+	var records, tokens, at uint64
 	for range c.Data + c.Index {
 		e, err := decodeDirEntry(r)
 		if err != nil {
 			return nil, err
 		}
+		if e.Offset < at || e.Offset > 1<<62 {
+			return nil, badf(ErrMalformed, "the directory's %s begins inside the one before", e.FrameHeader)
+		}
+		at = e.Offset + uint64(e.Length)
 		if e.Kind == DataBlock {
 			if e.First != records {
 				return nil, badf(ErrMalformed, "the directory leaves records out at %d", e.First)

@@ -73,16 +73,20 @@ func (f FrameHeader) aad(core [32]byte) []byte {
 	return append(b, last)
 }
 
-// AppendFrame seals a block part's body and appends the whole frame to dst.
-func (h *Header) AppendFrame(dst []byte, k *Keys, f FrameHeader, body []byte) ([]byte, error) {
-	start := len(dst)
-	dst = f.append(dst, h.Archive)
-	dst = be.AppendUint32(dst, uint32(len(body)+sealOverhead-12))
-	dst, err := k.seal.seal(dst, body, f.aad(h.core))
+// FrameRoom is what a body leaves free before it, so that it can be sealed
+// where it stands.
+const FrameRoom = frameHead
+
+// SealFrame makes the frame of a body that stands in b after FrameRoom bytes.
+// The frame takes b's memory.
+func (h *Header) SealFrame(b []byte, k *Keys, f FrameHeader) ([]byte, error) {
+	length := len(b) - FrameRoom + sealOverhead - 12
+	be.AppendUint32(f.append(b[:0], h.Archive), uint32(length))
+	b, err := k.seal.sealInPlace(b, FrameRoom, f.aad(h.core))
 	if err != nil {
 		return nil, err
 	}
-	return be.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli)), nil
+	return be.AppendUint32(b, crc32.Checksum(b, castagnoli)), nil
 }
 
 // OpenFrame appends a frame's body to dst.

@@ -98,6 +98,9 @@ func (h *Header) encodeCore() []byte {
 func ReadHeader(r io.Reader) (*Header, error) {
 	pre := make([]byte, preamble)
 	n, err := io.ReadFull(r, pre)
+	if n == 0 && err != io.EOF {
+		return nil, err // the medium's error, not the archive's
+	}
 	if !bytes.HasPrefix(pre[:n], []byte(Magic)[:min(n, len(Magic))]) || n == 0 {
 		return nil, ErrNotArchive
 	}

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -144,6 +145,15 @@ func (a *aead) seal(dst, plain, aad []byte) ([]byte, error) {
 	return a.random.Seal(dst, nil, plain, aad), nil
 }
 
+// sealInPlace seals what stands in b from start on, where it stands.
+func (a *aead) sealInPlace(b []byte, start int, aad []byte) ([]byte, error) {
+	plain := b[start:]
+	if a.nonces != nil { // a fixed nonce goes before it, so that the text moves
+		plain = bytes.Clone(plain)
+	}
+	return a.seal(b[:start], plain, aad)
+}
+
 // open appends the plaintext of what seal made.
 func (a *aead) open(dst, sealed, aad []byte) ([]byte, error) {
 	out, err := a.random.Open(dst, nil, sealed, aad)
@@ -184,23 +194,35 @@ func (m *RecordMAC) Check(r *Record) error {
 	return nil
 }
 
-// WrapPayload appends a record's wrapped payload to dst: plain is its details
-// and its own bytes, of which r.Size are the latter. The whole header is bound
-// to it.
-func (k *Keys) WrapPayload(dst, plain []byte, r *Record) ([]byte, error) {
-	return k.payload.seal(dst, plain, k.payloadAAD(r, len(plain)+sealOverhead))
+// PayloadWrap wraps and unwraps payloads. It belongs to one goroutine.
+type PayloadWrap struct {
+	keys *Keys
+	aad  []byte
 }
 
-// UnwrapPayload appends details and bytes to dst.
-func (k *Keys) UnwrapPayload(dst []byte, r *Record) ([]byte, error) {
-	out, err := k.payload.open(dst, r.Payload, k.payloadAAD(r, len(r.Payload)))
+// PayloadWrap gives a worker its own. Without tK it opens nothing.
+func (k *Keys) PayloadWrap() *PayloadWrap { return &PayloadWrap{keys: k} }
+
+// Wrap appends a record's wrapped payload to dst: plain is its details and its
+// own bytes, of which r.Size are the latter. The whole header is bound to it.
+func (p *PayloadWrap) Wrap(dst, plain []byte, r *Record) ([]byte, error) {
+	return p.keys.payload.seal(dst, plain, p.bind(r, len(plain)+sealOverhead))
+}
+
+// Unwrap appends details and bytes to dst.
+func (p *PayloadWrap) Unwrap(dst []byte, r *Record) ([]byte, error) {
+	if !p.keys.Restores() {
+		return dst, badf(ErrNoKey, "record %d is wrapped, and a verifier's key does not open it", r.Seq)
+	}
+	out, err := p.keys.payload.open(dst, r.Payload, p.bind(r, len(r.Payload)))
 	if err != nil {
 		return dst, badf(ErrAuthentic, "record %d: its wrap does not open", r.Seq)
 	}
 	return out, nil
 }
 
-func (k *Keys) payloadAAD(r *Record, payloadLen int) []byte {
-	aad := make([]byte, 0, 32+HeaderSize+64)
-	return r.AppendHeader(append(aad, k.archive[:]...), payloadLen)
+// bind makes the additional data: archive id and the record's whole header.
+func (p *PayloadWrap) bind(r *Record, payloadLen int) []byte {
+	p.aad = r.AppendHeader(append(p.aad[:0], p.keys.archive[:]...), payloadLen)
+	return p.aad
 }

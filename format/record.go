@@ -62,6 +62,10 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
+// Skippable says that a reader of version 1 lists and counts a record of this
+// kind and does nothing else with it.
+func (k Kind) Skippable() bool { return k >= firstOptionalKind }
+
 // Descriptor says whether a record of this kind has metadata only.
 func (k Kind) Descriptor() bool { return k >= KindArchive && k <= KindEndOfToken }
 

@@ -109,31 +109,27 @@ func decodeTable(b []byte, recs []Record, payloads []int) ([]Record, []int, []by
 // Packer turns records into the front and the beside of a data block and back.
 // It belongs to one goroutine; what it returns is good until its next use.
 type Packer struct {
-	table         table
-	front, beside []byte
-	recs          []Record
-	payloads      []int
+	table    table
+	front    []byte
+	recs     []Record
+	payloads []int
 }
 
-// Pack encodes records whose metadata, payload and MAC are final.
-func (p *Packer) Pack(recs []Record) (front, beside []byte) {
+// Pack encodes records whose metadata, payload and MAC are final. The payloads
+// of the wrapped ones stand in beside already, in order; the MACs are added.
+func (p *Packer) Pack(recs []Record, beside []byte) (front, newBeside []byte) {
 	p.table.reset()
 	for i := range recs {
 		p.table.add(&recs[i])
 	}
 	p.front = p.table.append(p.front[:0])
-	p.beside = p.beside[:0]
 	for i := range recs {
-		if r := &recs[i]; r.Flags&Wrapped != 0 {
-			p.beside = append(p.beside, r.Payload...)
-		} else {
+		if r := &recs[i]; r.Flags&Wrapped == 0 {
 			p.front = append(p.front, r.Payload...)
 		}
+		beside = append(beside, recs[i].MAC[:]...)
 	}
-	for i := range recs {
-		p.beside = append(p.beside, recs[i].MAC[:]...)
-	}
-	return p.front, p.beside
+	return p.front, beside
 }
 
 // Unpack decodes a data block; the records' bytes stay in front and beside.

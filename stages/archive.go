@@ -66,11 +66,11 @@ func Archive(ctx context.Context, w io.Writer, inputs []Input, o ArchiveOptions)
 		return []stage{
 			&read{},
 			&validate{},
-			&wrap{keys: keys},
+			newWrap(keys, nil),
 			&mac{record: keys.RecordMAC()},
 			&compress{codec: format.Compressor{Codec: o.Codec, Level: o.Level}},
 			&seal{header: header, keys: keys},
-			&selfCheck{header: header, keys: keys},
+			&selfCheck{header: header, keys: keys, payloads: keys.PayloadWrap()},
 		}, nil
 	}
 	if err := pipeline.Forward(ctx, src, chain, dst, o.Workers); err != nil {

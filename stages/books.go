@@ -97,7 +97,7 @@ func (s *books) directory(b *Batch) error {
 		}
 		s.dirBytes, s.dirAt = s.dir.Bytes(), s.offset
 	}
-	if len(b.front) != min(len(s.dirBytes), format.DirPiece) || !bytes.HasPrefix(s.dirBytes, b.front) {
+	if len(b.front) == 0 || len(b.front) != min(len(s.dirBytes), format.DirPiece) || !bytes.HasPrefix(s.dirBytes, b.front) {
 		return malformed("%s does not list what stands before it", b.FrameHeader)
 	}
 	s.dirBytes = s.dirBytes[len(b.front):]

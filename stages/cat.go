@@ -152,7 +152,7 @@ func (a *opened) release(h *held, name string, w io.Writer) error {
 		return err
 	}
 	r := &b.Records[h.index]
-	if err := (&wrap{keys: a.keys}).unwrap(&b, r, h.def); err != nil {
+	if err := newWrap(a.keys, nil).unwrap(&b, r, h.def); err != nil {
 		return err
 	}
 	return writeEntry(w, name, r)

@@ -2,6 +2,7 @@ package stages
 
 import (
 	"context"
+	"slices"
 
 	"tokar/format"
 )
@@ -13,9 +14,15 @@ type compress struct {
 }
 
 func (s *compress) Forward(_ context.Context, b *Batch) (err error) {
-	b.front, b.beside = s.packer.Pack(b.Records)
-	b.body, err = s.codec.AppendBody(b.body[:0], b.front, b.beside)
+	var front []byte
+	front, b.beside = s.packer.Pack(b.Records, b.beside)
+	b.Frame, err = s.codec.AppendBody(frameRoom(b.Frame), front, b.beside)
 	return err
+}
+
+// frameRoom empties b but for what a frame needs before its body.
+func frameRoom(b []byte) []byte {
+	return slices.Grow(b[:0], format.FrameRoom)[:format.FrameRoom]
 }
 
 // Reverse leaves a block that is no data block as its plaintext, in front.
@@ -31,6 +38,9 @@ func (s *compress) Reverse(_ context.Context, b *Batch) (err error) {
 		recs, err := s.packer.Unpack(b.front, b.beside)
 		b.Records = append(b.Records, recs...)
 		return err
+	}
+	if len(b.beside) > 0 {
+		return malformed("%s with %d bytes beside its front", b.FrameHeader, len(b.beside))
 	}
 	return nil
 }

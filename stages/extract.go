@@ -90,7 +90,7 @@ func (s *restorer) put(ctx context.Context, b *Batch) error {
 				return err
 			}
 			if s.wants(t.info, r) {
-				left = r.Absent() || r.Flags&format.Damaged != 0 && !s.Damaged
+				left = r.Absent() || r.Kind.Skippable() || r.Flags&format.Damaged != 0 && !s.Damaged
 			}
 			if t != to {
 				if err := flush(); err != nil {
@@ -150,6 +150,9 @@ func (s *restorer) order(b *Batch, t *format.Token, r *format.Record, i int) err
 		if s.Left != nil {
 			s.Left(t, r)
 		}
+	}
+	if r.Kind.Skippable() {
+		return nil
 	}
 	staging, err := s.staging(context.Background(), state)
 	if err != nil || s.DryRun {

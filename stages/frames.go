@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -34,7 +35,11 @@ func (s *frames) Next(_ context.Context, b *Batch) (err error) {
 // the same header again, a footer that says what was counted, and nothing
 // more.
 func tail(r io.Reader, h *format.Header, want format.Footer) error {
-	again, err := format.ReadHeader(r)
+	in := bufio.NewReader(r)
+	if _, err := in.Peek(1); err == io.EOF {
+		return format.ErrTruncated
+	}
+	again, err := format.ReadHeader(in)
 	switch {
 	case errors.Is(err, format.ErrNotArchive):
 		return malformed("no copy of the header after the end block")
@@ -44,7 +49,7 @@ func tail(r io.Reader, h *format.Header, want format.Footer) error {
 		return malformed("the header's copy at the end differs from the one at the beginning")
 	}
 	b := make([]byte, format.FooterSize+1)
-	n, err := io.ReadFull(r, b)
+	n, err := io.ReadFull(in, b)
 	switch {
 	case err == nil:
 		return malformed("bytes after the footer")

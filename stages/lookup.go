@@ -3,6 +3,7 @@ package stages
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 
@@ -27,7 +28,7 @@ type lookup struct {
 	table  []byte
 	held   format.DirEntry // the data frame whose records are unpacked
 	recs   []format.Record
-	unwrap wrap
+	unwrap *wrap
 	batch  Batch
 	infos  map[uint32]*format.Token
 }
@@ -69,7 +70,7 @@ func openLookup(ctx context.Context, at io.ReaderAt, size int64, o OpenOptions) 
 		tokens: newTokens(nil),
 		sum:    &Summary{Generation: h.Generation, Restores: keys.Restores()},
 	}
-	l.unwrap.keys = keys
+	l.unwrap = newWrap(keys, nil)
 	return l, l.readDirectory(footer)
 }
 
@@ -91,15 +92,23 @@ func (l *lookup) readHeaders(end int64) (*format.Header, error) {
 	front, errFront := format.ReadHeader(io.NewSectionReader(l.at, 0, format.MaxHeader))
 	back, errBack := format.ReadHeader(io.NewSectionReader(l.at, end, format.MaxHeader))
 	switch {
-	case errFront != nil && errBack != nil:
+	case errFront != nil && (errBack != nil || whole(errFront)):
 		return nil, errFront
 	case errFront != nil:
 		l.front = true
 		return back, nil
-	case errBack == nil && !front.Equal(back):
+	case whole(errBack) && !front.Equal(back):
 		return nil, malformed("the header's copy at the end differs from the one at the beginning")
+	case l.base != int64(len(front.Bytes())):
+		return nil, malformed("the first block is not where the header ends")
 	}
 	return front, nil
+}
+
+// whole says of a header whose reading ended so that its checksum holds: then
+// it is the one that was written, and not to be replaced by the other copy.
+func whole(err error) bool {
+	return err == nil || errors.Is(err, format.ErrUnsupported) || errors.Is(err, format.ErrMalformed)
 }
 
 func (l *lookup) readDirectory(footer format.Footer) error {
@@ -111,13 +120,19 @@ func (l *lookup) readDirectory(footer format.Footer) error {
 		return err
 	}
 	var dir []byte
+	limit, err := l.end.DirectorySize(footer.Frames)
+	if err != nil {
+		return err
+	}
 	f := format.FrameHeader{Kind: format.DirectoryBlock, Last: true}
 	for at := int64(footer.Directory); at < int64(footer.End); f.Number++ {
 		piece, err := l.frame(at, f)
 		if err != nil {
 			return err
 		}
-		dir = append(dir, piece...)
+		if dir = append(dir, piece...); uint64(len(dir)) > limit {
+			return malformed("a directory of more than %d bytes", limit)
+		}
 		at += int64(len(l.raw))
 	}
 	if format.Root(dir) != l.end.Root {
@@ -143,6 +158,9 @@ func (l *lookup) frame(at int64, want format.FrameHeader) ([]byte, error) {
 		return nil, err
 	}
 	l.table, l.batch.beside, err = l.codec.SplitBody(l.table, l.plain)
+	if err == nil && f.Kind != format.DataBlock && len(l.batch.beside) > 0 {
+		err = malformed("%s with %d bytes beside its front", f.FrameHeader, len(l.batch.beside))
+	}
 	return l.table, err
 }
 
@@ -246,6 +264,9 @@ func (l *lookup) find(token, name format.Name) (*format.Record, bool, error) {
 		recs, err := l.chunk(e)
 		if err != nil {
 			return nil, false, err
+		}
+		if recs[0].Token == 0 {
+			continue // the archive's own descriptor: its filter, too, may be wrong
 		}
 		info, err := l.token(recs[0].Token)
 		if err != nil {

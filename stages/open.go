@@ -80,7 +80,7 @@ func (a *opened) run(ctx context.Context, workers int, near func() []stage, take
 	src := &frames{r: a.r, header: a.header}
 	chain := func() ([]stage, error) {
 		far := []stage{
-			&wrap{keys: a.keys, tokens: a.tokens},
+			newWrap(a.keys, a.tokens),
 			&mac{record: a.keys.RecordMAC()},
 			&compress{},
 			&seal{header: a.header, keys: a.keys},

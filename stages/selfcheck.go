@@ -14,8 +14,9 @@ import (
 // time. It shares nothing with the stages before it but the keys.
 type selfCheck struct {
 	inert
-	header *format.Header
-	keys   *format.Keys
+	header   *format.Header
+	keys     *format.Keys
+	payloads *format.PayloadWrap
 
 	body, front []byte
 	packer      format.Packer
@@ -61,7 +62,7 @@ func (s *selfCheck) same(got, want *format.Record, run *tokenRun) bool {
 		return bytes.Equal(got.Payload, want.Data)
 	}
 	var err error
-	if s.plain, err = s.keys.UnwrapPayload(s.plain[:0], got); err != nil {
+	if s.plain, err = s.payloads.Unwrap(s.plain[:0], got); err != nil {
 		return false
 	}
 	s.want = append(want.Details.Append(s.want[:0], run.info.Defaults), want.Data...)

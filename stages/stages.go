@@ -39,11 +39,10 @@ type Batch struct {
 	left    []bool // reverse: records that were not restored
 
 	arena    []byte // the records' bytes
-	wrapped  []byte // forward: wrapped payloads
 	metadata []byte // forward: details in clear
-	front    []byte // packed records, or an index, directory or end block's plaintext
-	beside   []byte
-	body     []byte
+	beside   []byte // wrapped payloads and MACs
+	front    []byte // reverse: packed records, or an index, directory or end block's plaintext
+	body     []byte // reverse
 }
 
 // More says that the batch has entries for another part.

@@ -63,7 +63,7 @@ func (s *validate) Reverse(ctx context.Context, b *Batch) error {
 	}
 	for i := range b.Records {
 		r := &b.Records[i]
-		if r.Kind.Descriptor() || r.Absent() || r.Flags&format.Damaged != 0 {
+		if r.Kind.Descriptor() || r.Kind.Skippable() || r.Absent() || r.Flags&format.Damaged != 0 {
 			continue
 		}
 		t, err := s.tokens.get(ctx, r, b.ordinal)

@@ -48,10 +48,12 @@ func VerifyFrames(ctx context.Context, r io.Reader) (*Summary, error) {
 }
 
 // frameOrder is what frames say of their order in clear: per kind, numbers
-// from 0 without gap; per data block, parts from 0.
+// from 0 without gap; per data block, parts from 0; the directory right after
+// the last index chunk, the end block right after the directory.
 type frameOrder struct {
 	next map[format.BlockKind]uint64
 	part uint32
+	last format.BlockKind
 }
 
 func (o *frameOrder) take(f format.FrameHeader) error {
@@ -62,11 +64,16 @@ func (o *frameOrder) take(f format.FrameHeader) error {
 	switch {
 	case f.Number != o.next[f.Kind] || f.Part != want:
 		return malformed("%s where block %d part %d must be", f, o.next[f.Kind], want)
-	case f.Kind == format.DataBlock && o.next[format.DirectoryBlock] > 0:
+	case o.last == format.DirectoryBlock && f.Kind != format.DirectoryBlock && f.Kind != format.EndBlock:
 		return malformed("%s after the directory", f)
-	case f.Kind == format.EndBlock && (o.next[format.DirectoryBlock] == 0 || o.part > 0):
+	case f.Kind == format.EndBlock && o.last != format.DirectoryBlock:
 		return malformed("%s before the directory", f)
+	case f.Kind == format.DirectoryBlock && f.Number == 0 && (o.last != format.IndexBlock || o.part > 0):
+		// A block that is passed over stands before one that the directory
+		// lists: it cannot be taken out without moving that.
+		return malformed("%s where an index chunk must come first", f)
 	}
+	o.last = f.Kind
 	if f.Kind == format.DataBlock {
 		o.part++
 	}

@@ -9,13 +9,18 @@ import (
 // wrap ⇄ unwrap: what is not positively public goes under the payload key,
 // details and all; the rest carries its details as metadata.
 type wrap struct {
-	keys   *format.Keys
-	tokens *tokens // reverse
-	plain  []byte
+	keys     *format.Keys
+	payloads *format.PayloadWrap
+	tokens   *tokens // reverse
+	plain    []byte
+}
+
+func newWrap(k *format.Keys, t *tokens) *wrap {
+	return &wrap{keys: k, payloads: k.PayloadWrap(), tokens: t}
 }
 
 func (s *wrap) Forward(_ context.Context, b *Batch) error {
-	b.wrapped, b.metadata = b.wrapped[:0], b.metadata[:0]
+	b.beside, b.metadata = b.beside[:0], b.metadata[:0]
 	defer func() { clear(s.plain) }()
 	first := b.at - len(b.Records)
 	for i := range b.Records {
@@ -32,12 +37,12 @@ func (s *wrap) Forward(_ context.Context, b *Batch) error {
 			continue
 		}
 		s.plain = append(r.Details.Append(s.plain[:0], def), r.Data...)
-		start := len(b.wrapped)
+		start := len(b.beside)
 		var err error
-		if b.wrapped, err = s.keys.WrapPayload(b.wrapped, s.plain, r); err != nil {
+		if b.beside, err = s.payloads.Wrap(b.beside, s.plain, r); err != nil {
 			return err
 		}
-		r.Payload = b.wrapped[start:len(b.wrapped):len(b.wrapped)]
+		r.Payload = b.beside[start:len(b.beside):len(b.beside)]
 	}
 	return nil
 }
@@ -83,7 +88,7 @@ func (s *wrap) unwrap(b *Batch, r *format.Record, def format.Attr) error {
 	}
 	start := len(b.arena)
 	var err error
-	if b.arena, err = s.keys.UnwrapPayload(b.arena, r); err != nil {
+	if b.arena, err = s.payloads.Unwrap(b.arena, r); err != nil {
 		return err
 	}
 	plain := b.arena[start:len(b.arena):len(b.arena)]

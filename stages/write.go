@@ -76,10 +76,10 @@ func (s *writer) writeChunk(c *format.Chunk) error {
 
 // block seals and writes a block that holds no records, after opening it again.
 func (s *writer) block(f format.FrameHeader, plain []byte) (err error) {
-	if s.body, err = s.codec.AppendBody(s.body[:0], plain, nil); err != nil {
+	if s.buf, err = s.codec.AppendBody(frameRoom(s.buf), plain, nil); err != nil {
 		return err
 	}
-	if s.buf, err = s.header.AppendFrame(s.buf[:0], s.keys, f, s.body); err != nil {
+	if s.buf, err = s.header.SealFrame(s.buf, s.keys, f); err != nil {
 		return err
 	}
 	again, err := format.ParseFrame(s.buf)
