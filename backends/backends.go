@@ -15,6 +15,9 @@ import (
 // ErrExists: something is in the way where a token is to be restored.
 var ErrExists = errors.New("already exists")
 
+// ErrBusy: another process is at work on the same token.
+var ErrBusy = errors.New("another tokar is at work on it")
+
 // ErrBadName: an archive carries a name that this kind of token cannot have.
 var ErrBadName = errors.New("a name that no such token has")
 

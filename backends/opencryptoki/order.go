@@ -1,0 +1,100 @@
+package opencryptoki
+
+import (
+	"bytes"
+
+	"golang.org/x/sys/unix"
+
+	"tokar/format"
+)
+
+// order gathers what an index made anew would hold: 9 bytes an object.
+type order struct {
+	index []byte          // names of the objects that OBJ.IDX listed, as they came
+	out   map[string]bool // listed, and left out
+}
+
+// Order tells which entries came and which were left out.
+func (s *staging) Order(r *format.Record, left bool) error {
+	if r.Kind != format.KindObject || r.Flags&format.Unlisted != 0 {
+		return nil
+	}
+	o := &s.order
+	name := string(r.Name)
+	again := r.Supersedes != format.NoSeq
+	switch {
+	case left && again && r.Flags&format.Vanished == 0:
+		// what came first stays
+	case left:
+		if o.out == nil {
+			o.out = map[string]bool{}
+		}
+		o.out[name] = true
+	case !again || o.out[name]:
+		delete(o.out, name)
+		o.index = append(append(o.index, name...), '\n')
+	}
+	return nil
+}
+
+// anew is the index of the objects that came.
+func (o *order) anew() []byte {
+	if len(o.out) == 0 {
+		return o.index
+	}
+	var index []byte
+	for line := range bytes.Lines(o.index) {
+		if !o.out[string(line[:objectNameLen])] {
+			index = append(index, line...)
+		}
+	}
+	return index
+}
+
+// names says whether an index lists an object that was left out.
+func (o *order) names(index []byte) bool {
+	var ignored findings
+	listed := false
+	indexLines(index, &ignored, func(line []byte, _ int) {
+		listed = listed || o.out[string(line)]
+	})
+	return listed
+}
+
+// finishIndex keeps OBJ.IDX byte for byte if everything came that it lists,
+// else makes it anew.
+func (s *staging) finishIndex(found *findings) error {
+	objects, err := makeDirs(s.dir, []string{objectsName})
+	if err != nil {
+		return err
+	}
+	defer unix.Close(objects)
+	f, err := readFile(objects, []byte(indexName), make([]byte, 4<<10))
+	have := err == nil
+	if err != nil && err != unix.ENOENT {
+		return err
+	}
+	if have && s.whole && !s.order.names(f.data) {
+		return nil
+	}
+	index := s.order.anew()
+	if !have && len(index) == 0 {
+		return nil
+	}
+	found.add(NewIndex, indexPath, -1, "made anew of the %d objects restored", len(index)/(objectNameLen+1))
+	if have {
+		if err := unix.Unlinkat(objects, indexName, 0); err != nil {
+			return err
+		}
+	}
+	return s.putIndex(index, f, have)
+}
+
+// putIndex writes the new index, with owner and mode of the one it replaces.
+func (s *staging) putIndex(index []byte, old file, replaces bool) error {
+	r := format.Record{Kind: format.KindIndex, Name: format.NameOf(objectsName, indexName), Supersedes: format.NoSeq, Data: index}
+	if replaces {
+		r.Details.Attr = attrOf(&old.stat)
+	}
+	return s.putSome([]*format.Record{&r})
+}
