@@ -138,7 +138,7 @@ func (g *generator) public(name string, list []attribute) []byte {
 }
 
 // private is an object that nobody can open: true headers and lengths, random
-// bytes where ciphertext is. Seven of ten have the size of a private RSA key,
+// bytes where ciphertext is. Two of three have the size of a private RSA key,
 // the rest that of a secret key.
 func (g *generator) private(name string) []byte {
 	rsa, secret := 1530, 350 // length of the plain object, with labels of varying length
@@ -146,7 +146,7 @@ func (g *generator) private(name string) []byte {
 		rsa, secret = 2070, 560
 	}
 	n := secret
-	if g.rand.IntN(10) < 7 {
+	if g.rand.IntN(3) < 2 {
 		n = rsa
 	}
 	n += g.rand.IntN(40)
