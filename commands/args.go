@@ -1,0 +1,276 @@
+package commands
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// A line is a command line, read. The CLI library stops at the first operand,
+// so the order is made here, before it sees anything.
+type line struct {
+	command  *command
+	flags    []string // each as --name or --name=value
+	operands []operand
+	dir      string // of the last -C
+	idle     bool   // that -C has operands before it and none after it
+	help     bool
+}
+
+// An operand is what stands on the command line besides flags, or, with list
+// set, a file that names more of them.
+type operand struct {
+	dir  string // the -C before it; empty without one
+	text string
+	list bool // text is the FILE of -T
+}
+
+// parse reads the words after the program's name.
+func parse(words []string, table []*command) (*line, error) {
+	if len(words) == 0 {
+		return nil, usagef("", "no command is given")
+	}
+	first, rest := words[0], words[1:]
+	if c := find(table, first); c != nil {
+		return scan(c, rest)
+	}
+	switch first {
+	case "-h", "--help":
+		return scan(find(table, "help"), rest)
+	case "--version":
+		return scan(find(table, "version"), rest)
+	}
+	name, flags, rest, err := unbundle(first, rest)
+	if err != nil {
+		return nil, unknownCommand(table, first, err)
+	}
+	return scan(find(table, name), append(flags, rest...))
+}
+
+func find(table []*command, name string) *command {
+	for _, c := range table {
+		if name == c.name || name == c.letter && name != "" {
+			return c
+		}
+	}
+	return nil
+}
+
+// unknownCommand prefers what was nearly typed to what a bundle of tar's
+// letters lacks: "creat" is no bundle.
+func unknownCommand(table []*command, word string, bundle error) error {
+	if later, ok := laterCommands[word]; ok {
+		return usagef("", "%s: %s", word, later)
+	}
+	var names []string
+	for _, c := range table {
+		names = append(names, c.name)
+	}
+	if near := nearest(word, names); near != "" && !strings.HasPrefix(word, "-") {
+		return usagef("", "unknown command %s, did you mean %s", quote(word), near)
+	}
+	return bundle
+}
+
+// laterCommands are words that tokar will know.
+var laterCommands = map[string]string{
+	"d":       "comparing an archive with live tokens is not built yet; list shows what it holds",
+	"diff":    "comparing an archive with live tokens is not built yet; list shows what it holds",
+	"compare": "comparing an archive with live tokens is not built yet; list shows what it holds",
+	"check":   "validating live tokens is not built yet; create --dry-run reads and validates them",
+	"migrate": "migrating tokens is not built yet",
+	"rekey":   "replacing key slots is not built yet; make a new archive",
+}
+
+// scan reads what follows the command: flags anywhere, "--" ends them.
+func scan(c *command, words []string) (*line, error) {
+	s := &scanner{line: line{command: c}, words: words, given: map[string]bool{}}
+	for len(s.words) > 0 {
+		w := s.words[0]
+		s.words = s.words[1:]
+		var err error
+		switch {
+		case w == "--":
+			for _, o := range s.words {
+				s.operand(o, false)
+			}
+			s.words = nil
+		case strings.HasPrefix(w, "--"):
+			err = s.long(w[2:])
+		case strings.HasPrefix(w, "-") && w != "-":
+			err = s.short(w[1:])
+		default:
+			s.operand(w, false)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return &s.line, nil
+}
+
+type scanner struct {
+	line
+	words []string
+	given map[string]bool
+}
+
+func (s *scanner) operand(text string, list bool) {
+	s.operands = append(s.operands, operand{s.dir, text, list})
+	s.idle = false
+}
+
+func (s *scanner) long(w string) error {
+	name, value, attached := strings.Cut(w, "=")
+	if name == "help" {
+		s.help = true
+		return nil
+	}
+	f := s.lookup(name)
+	switch {
+	case f == nil || len(name) == 1:
+		return s.unknown("--"+name, longAnswers[name])
+	case !takesValue(f) && attached:
+		return usagef(s.command.name, "--%s takes no value", name)
+	case !takesValue(f):
+		return s.take(f, "--"+name, "")
+	case attached:
+		return s.take(f, "--"+name, value)
+	}
+	return s.takeNext(f, "--"+name)
+}
+
+func (s *scanner) short(letters string) error {
+	for i, l := range letters {
+		letter := string(l)
+		if l == 'h' {
+			s.help = true
+			continue
+		}
+		f, after := s.lookup(letter), letters[i+len(letter):]
+		switch {
+		case f == nil:
+			return s.unknown("-"+letter, letterAnswers[l])
+		case takesValue(f) && strings.HasPrefix(after, "="):
+			return usagef(s.command.name, "-%s takes its value without the =", letter)
+		case takesValue(f) && after != "":
+			return s.take(f, "-"+letter, after)
+		case takesValue(f):
+			return s.takeNext(f, "-"+letter)
+		}
+		if err := s.take(f, "-"+letter, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeNext takes the next word as the flag's value, unless it looks like
+// another flag: then a value was forgotten.
+func (s *scanner) takeNext(f cli.Flag, shown string) error {
+	if len(s.words) == 0 || s.words[0] == "--" {
+		return usagef(s.command.name, "%s wants a value", shown)
+	}
+	value := s.words[0]
+	if strings.HasPrefix(value, "-") && value != "-" {
+		return usagef(s.command.name, "%s wants a value, and %s looks like a flag; if it is the value, write --%s=%s",
+			shown, quote(value), f.Names()[0], quote(value))
+	}
+	s.words = s.words[1:]
+	return s.take(f, shown, value)
+}
+
+// take notes a flag. -C and -T count from their place, so they stay here.
+func (s *scanner) take(f cli.Flag, shown, value string) error {
+	name := f.Names()[0]
+	_, repeatable := f.(*cli.StringSliceFlag)
+	switch {
+	case name == "directory":
+		s.dir = joinDir(s.dir, value)
+		s.idle = len(s.operands) > 0
+	case name == "files-from":
+		s.operand(value, true)
+	case takesValue(f) && !repeatable && s.given[name]:
+		return usagef(s.command.name, "%s is given twice", shown)
+	case takesValue(f):
+		s.flags = append(s.flags, "--"+name+"="+value)
+	case !s.given[name]:
+		s.flags = append(s.flags, "--"+name)
+	}
+	s.given[name] = true
+	return nil
+}
+
+func (s *scanner) lookup(name string) cli.Flag {
+	for _, f := range s.command.flags {
+		if slices.Contains(f.Names(), name) {
+			return f
+		}
+	}
+	return nil
+}
+
+func (s *scanner) unknown(shown, answer string) error {
+	if answer != "" {
+		return usagef(s.command.name, "no flag %s: %s", shown, answer)
+	}
+	var names []string
+	for _, f := range s.command.flags {
+		for _, n := range f.Names() {
+			if len(n) > 1 {
+				names = append(names, n)
+			}
+		}
+	}
+	if near := nearest(strings.TrimLeft(shown, "-"), names); near != "" {
+		return usagef(s.command.name, "unknown flag %s, did you mean --%s", quote(shown), near)
+	}
+	return usagef(s.command.name, "unknown flag %s", quote(shown))
+}
+
+func takesValue(f cli.Flag) bool {
+	d, ok := f.(cli.DocGenerationFlag)
+	return ok && d.TakesValue()
+}
+
+// nearest finds the name that word was probably meant to be, or nothing.
+func nearest(word string, names []string) string {
+	best, at := "", 1+len(word)/3
+	if len(word) < 3 {
+		return ""
+	}
+	for _, n := range names {
+		if strings.HasPrefix(n, word) {
+			return n
+		}
+		if d := distance(word, n); d <= min(at, 2) && (best == "" || d < at) {
+			best, at = n, d
+		}
+	}
+	return best
+}
+
+// distance counts the letters to insert, delete, replace or swap between a
+// and b.
+func distance(a, b string) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(row[j-1]+1, last[j]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}

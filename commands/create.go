@@ -1,0 +1,369 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"tokar/backends/all"
+	"tokar/format"
+	"tokar/format/keyslot"
+	"tokar/stages"
+)
+
+func createCommand() *command {
+	return &command{
+		name: "create", letter: "c",
+		summary:  "archive tokens",
+		synopsis: "[flags] [NAME=]PATH…",
+		examples: `tokar create -R restore.key.pub -f backup.tokar /var/lib/opencryptoki/swtok
+tokar c -R restore.key.pub /var/lib/opencryptoki | ssh vault 'cat > host7.tokar'
+tokar cvf backup.tokar -R restore.key.pub swtok icatok
+tokar c -R restore.key.pub --verifier-file verify.key.pub -f backup.tokar swtok
+tokar c -p -f backup.tokar old=/mnt/a/swtok new=/mnt/b/swtok`,
+		text: `PATH is a token's directory, or one with tokens below it. A token is archived
+under its directory's name, or under NAME. What is damaged is archived as it is,
+named, and makes the exit code 1. FILE appears only when it is whole.`,
+		flags: join([]cli.Flag{
+			fileFlag("write the archive to `FILE`; - or none is stdout"),
+			directoryFlag("the operands that follow are in `DIR`"),
+		}, recipientFlags(), []cli.Flag{
+			&cli.BoolFlag{Name: "zstd", Aliases: []string{"z"}, Usage: "compress with zstd (the default; tar's gzip does not exist here)"},
+			&cli.BoolFlag{Name: "xz", Aliases: []string{"J"}, Usage: "compress with xz"},
+			&cli.BoolFlag{Name: "no-compress", Usage: "do not compress"},
+			&cli.BoolFlag{Name: "auto-compress", Aliases: []string{"a"}, Usage: "choose by FILE's suffix: .xz or .zst"},
+			&cli.StringFlag{Name: "level", Usage: "zstd's `LEVEL`, 1 to 22"},
+		}, selectionFlags(), []cli.Flag{
+			jobsFlag(),
+			dryRunFlag(),
+			&cli.BoolFlag{Name: "force", Usage: "replace FILE even if it is no archive"},
+		}, reportFlags()),
+		run: func(s *session, c *cli.Context) error {
+			o, err := createOptionsOf(s, c)
+			if err != nil {
+				return err
+			}
+			defer o.forget()
+			return create(s.ctx, s, o)
+		},
+	}
+}
+
+type createOptions struct {
+	file     string
+	force    bool
+	dryRun   bool
+	operands []operand
+	excluded []string
+	to       keyslot.Recipients
+	forget   func() // zeroes the passphrase
+	codec    format.Codec
+	level    int
+	jobs     int
+}
+
+func createOptionsOf(s *session, c *cli.Context) (o createOptions, err error) {
+	o = createOptions{file: c.String("file"), force: c.Bool("force"), dryRun: c.Bool("dry-run")}
+	if o.codec, err = codecOf(s, c); err != nil {
+		return o, err
+	}
+	if o.level, err = levelOf(s, c, o.codec); err != nil {
+		return o, err
+	}
+	if o.jobs, err = jobs(s, c); err != nil {
+		return o, err
+	}
+	if o.operands, err = s.expand(s.operands, c.Bool("null")); err != nil {
+		return o, err
+	}
+	if len(o.operands) == 0 {
+		return o, usagef(s.name, "no token is named; give the directory of one, or one with tokens below it")
+	}
+	if o.excluded, err = exclusions(s, c); err != nil {
+		return o, err
+	}
+	o.to, o.forget, err = recipientsOf(s, c)
+	return o, err
+}
+
+func codecOf(s *session, c *cli.Context) (format.Codec, error) {
+	codec, chosen := format.CodecZstd, 0
+	for flag, k := range map[string]format.Codec{"zstd": format.CodecZstd, "xz": format.CodecXZ, "no-compress": format.CodecNone} {
+		if c.Bool(flag) {
+			codec, chosen = k, chosen+1
+		}
+	}
+	if c.Bool("auto-compress") {
+		chosen++
+		if strings.HasSuffix(c.String("file"), ".xz") {
+			codec = format.CodecXZ
+		}
+	}
+	if chosen > 1 {
+		return codec, usagef(s.name, "choose one of -z, -J, --no-compress and -a")
+	}
+	return codec, nil
+}
+
+func levelOf(s *session, c *cli.Context, codec format.Codec) (int, error) {
+	text := c.String("level")
+	if text == "" {
+		return 0, nil
+	}
+	if codec != format.CodecZstd {
+		return 0, usagef(s.name, "--level is zstd's")
+	}
+	var level int
+	if _, err := fmt.Sscanf(text+"\n", "%d\n", &level); err != nil || level < 1 || level > 22 {
+		return 0, usagef(s.name, "--level is a number from 1 to 22, not %s", quote(text))
+	}
+	return level, nil
+}
+
+// create writes an archive of the tokens that the operands name.
+func create(ctx context.Context, s *session, o createOptions) error {
+	inputs, err := findTokens(ctx, s, o.operands, o.excluded)
+	if err != nil {
+		return left(err, "no archive was written")
+	}
+	if err := weakest(ctx, o.to); err != nil {
+		return err
+	}
+	out, err := openCreated(s, o)
+	if err != nil {
+		return err
+	}
+	defer out.abandon()
+	sum, err := stages.Archive(ctx, out, inputs, archiveOptions(s, o))
+	if sum != nil {
+		s.note(sum)
+	}
+	if err == nil && sum.Tokens == 0 {
+		err = failedf("", "no token could be opened")
+	}
+	if err == nil {
+		err = out.commit()
+	}
+	if err != nil {
+		return left(err, out.untouched())
+	}
+	for _, name := range sum.Unstable {
+		s.report.plain("unstable", name, "it changed while it was read; make another archive when it is quiet")
+	}
+	reportCreated(s, o, sum, out)
+	return nil
+}
+
+// weakest refuses recipients that together weaken an archive, before anything
+// is opened for writing. It makes slots of keys that nobody will use.
+func weakest(ctx context.Context, to keyslot.Recipients) error {
+	keys, err := format.GenerateKeys()
+	if err != nil {
+		return err
+	}
+	defer keys.Wipe()
+	if _, err = to.Wrap(ctx, keys); err != nil && codeOf(err) == exitFailed {
+		return &failure{code: exitUsage, err: err}
+	}
+	return err
+}
+
+// openCreated opens what the archive goes to; a dry run only looks whether it
+// could.
+func openCreated(s *session, o createOptions) (*output, error) {
+	opts := archiveOutput(o.force)
+	opts.discard = o.dryRun
+	out, err := s.create(o.file, opts)
+	if err == nil && out.stdout {
+		s.stdoutTaken()
+	}
+	return out, err
+}
+
+func archiveOptions(s *session, o createOptions) stages.ArchiveOptions {
+	host, _ := os.Hostname()
+	return stages.ArchiveOptions{
+		Restore: o.to.Restore,
+		Verify:  o.to.Verify,
+		Codec:   o.codec,
+		Level:   o.level,
+		Workers: o.jobs,
+		Made:    time.Now(),
+		Host:    host,
+		Writer:  program(),
+		Each:    s.archived,
+		Problem: func(p stages.Problem) {
+			s.report.plain("unopened", p.Location.Name.String(), p.Err.Error())
+		},
+	}
+}
+
+// archived names a record that was written, and what is wrong with it.
+func (s *session) archived(t *format.Token, r *format.Record) {
+	if t == nil || r.Kind == format.KindEndOfToken {
+		return
+	}
+	switch {
+	case r.Kind == format.KindToken:
+		s.token(t)
+	case s.report.json != nil:
+		s.report.json.object(t, r, nil)
+	default:
+		s.report.name(quote(t.Name.String() + "/" + r.Name.String()))
+	}
+	s.report.entry(t, r)
+}
+
+// token introduces a token, and what its operator must know.
+func (s *session) token(t *format.Token) {
+	if s.report.json != nil {
+		s.report.json.token(t)
+		return
+	}
+	s.report.name(quote(t.Name.String()))
+	for _, n := range t.Notes {
+		s.report.note("%s: %s", quote(t.Name.String()), escape(n))
+	}
+}
+
+func reportCreated(s *session, o createOptions, sum *stages.Summary, out *output) {
+	what := fmt.Sprintf("%s, %s, %s", count(sum.Tokens, "token"), count(sum.Objects, "object"), size(sum.Bytes))
+	verb := "archived"
+	if o.dryRun {
+		verb = "would archive"
+	} else if out.path != "" {
+		what += " into " + quote(o.file)
+	}
+	s.report.result("%s %s%s", verb, what, s.report.withFindings())
+}
+
+// findTokens resolves operands to tokens, in their order. An operand without
+// one is a finding; nothing at all is an error.
+func findTokens(ctx context.Context, s *session, operands []operand, excluded []string) ([]stages.Input, error) {
+	f := &tokenFinder{s: s, sel: selection{excluded: excluded}, byName: map[string]string{}, byPath: map[string]bool{}}
+	for _, o := range operands {
+		if err := f.operand(ctx, o); err != nil {
+			return nil, err
+		}
+	}
+	if len(f.inputs) == 0 {
+		return nil, failedf("", "there is no token to archive")
+	}
+	return f.inputs, nil
+}
+
+type tokenFinder struct {
+	s      *session
+	sel    selection
+	inputs []stages.Input
+	byName map[string]string // the path of each name
+	byPath map[string]bool
+}
+
+func (f *tokenFinder) operand(ctx context.Context, o operand) error {
+	name, path, err := splitName(f.s, o)
+	if err != nil {
+		return err
+	}
+	found, err := f.find(ctx, path)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		f.s.report.plain("no-token", path, "it cannot be read: "+err.Error())
+		return nil
+	}
+	switch {
+	case len(found) == 0:
+		f.s.report.plain("no-token", path, "no token is there or below it")
+	case name != nil && len(found) > 1:
+		return usagef(f.s.name, "%s holds %s; NAME=PATH takes the path of one", quote(path), count(uint64(len(found)), "token"))
+	}
+	for _, in := range found {
+		if name != nil {
+			in.Name = name
+		}
+		if err := f.add(in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// splitName reads NAME=PATH. A path that is there is a path, whatever is in
+// it.
+func splitName(s *session, o operand) (format.Name, string, error) {
+	whole := joinDir(o.dir, o.text)
+	name, path, named := strings.Cut(o.text, "=")
+	if !named {
+		return nil, whole, nil
+	}
+	if _, err := os.Lstat(whole); err == nil {
+		return nil, whole, nil
+	}
+	n, err := format.ParseName(name)
+	if err != nil || path == "" {
+		return nil, "", usagef(s.name, "%s is neither a path nor NAME=PATH", quote(o.text))
+	}
+	return n, joinDir(o.dir, path), nil
+}
+
+// find asks every kind of token. What was passed over is worth a word with -v.
+func (f *tokenFinder) find(ctx context.Context, path string) (inputs []stages.Input, err error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, causeOf(err)
+	}
+	for _, b := range all.Backends() {
+		found, ferr := b.Find(ctx, path)
+		if ferr != nil {
+			err = ferr
+		}
+		for _, loc := range found.Tokens {
+			inputs = append(inputs, stages.Input{Backend: b, Location: loc})
+		}
+		for _, p := range found.Passed {
+			f.s.report.detail("%s: passed over: %s", quote(p.Path), escape(p.Reason))
+		}
+	}
+	if len(inputs) > 0 {
+		err = nil
+	}
+	return inputs, err
+}
+
+func (f *tokenFinder) add(in stages.Input) error {
+	name := in.Name.String()
+	path, err := filepath.EvalSymlinks(in.Path)
+	if err != nil {
+		path = filepath.Clean(in.Path)
+	}
+	switch other, again := f.byName[name]; {
+	case f.sel.excludes(name, ""):
+		f.s.report.detail("%s: excluded", quote(in.Path))
+		return nil
+	case f.byPath[path]:
+		f.s.report.detail("%s: named twice, archived once", quote(in.Path))
+		return nil
+	case again:
+		return usagef(f.s.name, "%s and %s are both called %s; tell them apart with NAME=PATH", quote(other), quote(in.Path), quote(name))
+	}
+	f.byName[name], f.byPath[path] = in.Path, true
+	if len(f.sel.excluded) > 0 {
+		in.Backend = &excluding{in.Backend, &f.sel, in.Name}
+	}
+	f.inputs = append(f.inputs, in)
+	return nil
+}
+
+// causeOf is why a file could not be had, without its name.
+func causeOf(err error) error {
+	if pe, ok := err.(*os.PathError); ok {
+		return pe.Err
+	}
+	return err
+}

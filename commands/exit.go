@@ -1,0 +1,150 @@
+package commands
+
+import (
+	"errors"
+	"fmt"
+
+	"tokar/backends"
+	"tokar/format"
+	"tokar/format/keyslot"
+	"tokar/stages"
+)
+
+// Exit codes. They are what scripts rely on: never changed, never used again
+// for something else.
+const (
+	exitDone     = 0 // nothing to report
+	exitFindings = 1 // done, and each finding was named
+	exitUsage    = 2 // nothing was touched
+	exitFailed   = 3 // nothing changed
+	exitPartway  = 4 // stopped after a change
+	exitBusy     = 5 // nothing changed; try again
+	exitSecret   = 6 // key, passphrase or PIN refused; nothing changed
+	exitArchive  = 7 // damaged, incomplete or not authentic; nothing changed
+)
+
+// A failure is an error with the exit code it leads to. Most errors need none:
+// their class tells.
+type failure struct {
+	code int
+	err  error
+	left string // what was left as it was
+	todo string // what to do
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// usagef is an error in the command line of a command, or of tokar itself.
+func usagef(command, form string, args ...any) error {
+	topic, prefix := "", ""
+	if command != "" {
+		topic, prefix = " "+command, command+": "
+	}
+	return &failure{code: exitUsage, err: fmt.Errorf("%s"+form+"; see: tokar help%s", spread(prefix, args, topic)...)}
+}
+
+func spread(first string, middle []any, last string) []any {
+	return append(append([]any{first}, middle...), last)
+}
+
+// failedf is an error with exit code 3 and what to do about it.
+func failedf(todo, form string, args ...any) error {
+	return &failure{code: exitFailed, err: fmt.Errorf(form, args...), todo: todo}
+}
+
+// left says of a failure what was left as it was.
+func left(err error, what string) error {
+	if err == nil {
+		return nil
+	}
+	if codeOf(err) == exitUsage {
+		return err
+	}
+	return &failure{code: codeOf(err), err: err, left: what, todo: todo(err)}
+}
+
+// stopped is what becomes of an error that a signal caused.
+func stopped(err error) error {
+	var f *failure
+	stop := &failure{code: codeOf(err), err: errors.New("stopped by a signal")}
+	if errors.As(err, &f) {
+		stop.left = f.left
+	}
+	return stop
+}
+
+// explain is the one line about an error: what happened, what was left as it
+// was, what to do.
+func explain(err error) string {
+	line := escape(err.Error())
+	var f *failure
+	if errors.As(err, &f) && f.left != "" {
+		line += "; " + f.left
+	}
+	if what := todo(err); what != "" {
+		line += "; " + what
+	}
+	return line
+}
+
+// codeOf maps an error to its exit code.
+func codeOf(err error) int {
+	var f *failure
+	var part *stages.PartError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &part):
+		return exitPartway
+	case errors.As(err, &f):
+		return f.code
+	case isAny(err, format.ErrNoKey, keyslot.ErrPassphrase):
+		return exitSecret
+	case isAny(err, format.ErrNotArchive, format.ErrTruncated, format.ErrChecksum, format.ErrAuthentic,
+		format.ErrMalformed, format.ErrUnsupported, backends.ErrBadName):
+		return exitArchive
+	}
+	return exitFailed
+}
+
+// todo is what to do about an error.
+func todo(err error) string {
+	var f *failure
+	switch {
+	case errors.As(err, &f) && f.todo != "":
+		return f.todo
+	case errors.Is(err, format.ErrNoKey):
+		return "give the identity of one of its recipients with -i FILE"
+	case errors.Is(err, format.ErrTruncated):
+		return "fetch the archive again, whole"
+	case isAny(err, format.ErrChecksum, format.ErrAuthentic, format.ErrMalformed):
+		return "fetch the archive again, or take an older one"
+	case errors.Is(err, format.ErrUnsupported):
+		return "open it with a newer tokar"
+	case errors.Is(err, backends.ErrExists):
+		return "extract into another directory with -C DIR"
+	}
+	return ""
+}
+
+func isAny(err error, classes ...error) bool {
+	for _, c := range classes {
+		if errors.Is(err, c) {
+			return true
+		}
+	}
+	return false
+}
+
+// severity orders the codes from mild to grave, so that the worst wins.
+var severity = [...]int{exitDone: 0, exitFindings: 1, exitFailed: 2, exitBusy: 3,
+	exitArchive: 4, exitSecret: 5, exitPartway: 6, exitUsage: 7}
+
+// worst is the code of two that says more.
+func worst(a, b int) int {
+	if severity[a] > severity[b] {
+		return a
+	}
+	return b
+}

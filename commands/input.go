@@ -1,0 +1,205 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"tokar/format"
+)
+
+// open opens a file that a flag names. "-" is stdin. A process that is not
+// dumpable may not open /dev/fd/N and its like (bash's <(command) is one), so
+// those are duplicated instead.
+func (s *session) open(path, what string) (*os.File, error) {
+	n, ok := descriptor(path)
+	if path == "-" {
+		n, ok = 0, true
+	}
+	if !ok {
+		return os.Open(path)
+	}
+	if n == 0 {
+		if err := s.claimStdin(what); err != nil {
+			return nil, err
+		}
+	}
+	return duplicate(n)
+}
+
+// descriptor is the N of /dev/fd/N and the other names for one.
+func descriptor(path string) (int, bool) {
+	switch path {
+	case "/dev/stdin":
+		return 0, true
+	case "/dev/stdout":
+		return 1, true
+	case "/dev/stderr":
+		return 2, true
+	}
+	dir, base := filepath.Split(path)
+	if dir != "/dev/fd/" && dir != "/proc/self/fd/" {
+		return 0, false
+	}
+	n, err := strconv.Atoi(base)
+	return n, err == nil && n >= 0
+}
+
+func duplicate(n int) (*os.File, error) {
+	fd, err := unix.FcntlInt(uintptr(n), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, fmt.Errorf("descriptor %d is not open", n)
+	}
+	return os.NewFile(uintptr(fd), fmt.Sprintf("/dev/fd/%d", n)), nil
+}
+
+// claimStdin lets one reader have stdin: two would each get a part, and a
+// passphrase could come out of an archive.
+func (s *session) claimStdin(what string) error {
+	if s.stdinFor != "" {
+		return usagef(s.name, "stdin is read for %s and cannot give %s too", s.stdinFor, what)
+	}
+	s.stdinFor = what
+	return nil
+}
+
+// An archiveFile is an archive, open for reading. Its Reader is the file
+// itself where that can seek.
+type archiveFile struct {
+	io.Reader
+	file *os.File
+	head bytes.Buffer // of what came through a pipe, to say what it is
+}
+
+func (s *session) openArchive(path string) (*archiveFile, error) {
+	if err := refuseRemote(s.name, path); err != nil {
+		return nil, err
+	}
+	if path == "" {
+		path = "-"
+	}
+	f, err := s.open(path, "the archive")
+	if err != nil {
+		return nil, err
+	}
+	a := &archiveFile{Reader: f, file: f}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case info.IsDir():
+		err = usagef(s.name, "%s is a directory; -f takes an archive", quote(path))
+	case term.IsTerminal(int(f.Fd())):
+		err = usagef(s.name, "the archive would be read from the terminal; give it with -f FILE or through a pipe")
+	case !info.Mode().IsRegular():
+		a.Reader = io.TeeReader(&patientReader{s.ctx, f}, &limited{&a.head})
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *archiveFile) Close() error { return a.file.Close() }
+
+// explain says of what is no archive what it looks like.
+func (a *archiveFile) explain(err error) error {
+	if !errors.Is(err, format.ErrNotArchive) {
+		return err
+	}
+	head := a.head.Bytes()
+	if len(head) == 0 {
+		head = make([]byte, headSize)
+		n, _ := a.file.ReadAt(head, 0)
+		head = head[:n]
+	}
+	if what := looksLike(head); what != "" {
+		return fmt.Errorf("%w: it looks like %s", format.ErrNotArchive, what)
+	}
+	return err
+}
+
+// headSize reaches to tar's magic.
+const headSize = 512
+
+// looksLike names a file by its first bytes, and the program that opens it.
+func looksLike(head []byte) string {
+	if len(head) == 0 {
+		return "nothing: it is empty"
+	}
+	for _, k := range []struct {
+		at          int
+		magic, name string
+	}{
+		{0, "\x1f\x8b", "gzip; gunzip opens it"},
+		{0, "\x28\xb5\x2f\xfd", "zstd; zstd -d opens it"},
+		{0, "\xfd7zXZ\x00", "xz; xz -d opens it"},
+		{0, "BZh", "bzip2; bunzip2 opens it"},
+		{0, "age-encryption.org/", "an age file; age -d opens it"},
+		{0, "-----BEGIN AGE ENCRYPTED", "an age file; age -d opens it"},
+		{0, "-----BEGIN PGP", "a PGP message; gpg -d opens it"},
+		{0, "SQLite format 3\x00", "an SQLite database; sqlite3 opens it"},
+		{0, "PK\x03\x04", "zip; unzip opens it"},
+		{257, "ustar", "tar; tar opens it"},
+	} {
+		if len(head) >= k.at && bytes.HasPrefix(head[k.at:], []byte(k.magic)) {
+			return k.name
+		}
+	}
+	if c := head[0]; c&0xc0 == 0xc0 && (c&0x3f == 1 || c&0x3f == 3) || c == 0x85 || c == 0x8c {
+		return "a PGP message; gpg -d opens it"
+	}
+	return ""
+}
+
+// refuseRemote answers names that look like another host's. A colon alone
+// means nothing.
+func refuseRemote(command, path string) error {
+	for scheme, program := range map[string]string{"s3://": "aws s3 cp", "ssh://": "ssh HOST"} {
+		if strings.HasPrefix(path, scheme) {
+			return usagef(command, "%s: no archive is read from or written to %s yet; pipe it through %s for now", quote(path), scheme, program)
+		}
+	}
+	return nil
+}
+
+// A patientReader reads from a pipe and stops when ctx ends, though nothing
+// comes.
+type patientReader struct {
+	ctx context.Context
+	f   *os.File
+}
+
+func (r *patientReader) Read(p []byte) (int, error) {
+	fds := []unix.PollFd{{Fd: int32(r.f.Fd()), Events: unix.POLLIN}}
+	for {
+		if err := context.Cause(r.ctx); err != nil {
+			return 0, err
+		}
+		switch n, err := unix.Poll(fds, 100); {
+		case err != nil && err != unix.EINTR:
+			return 0, err
+		case n > 0:
+			return r.f.Read(p)
+		}
+	}
+}
+
+// limited keeps the first bytes and takes the rest without a word.
+type limited struct{ b *bytes.Buffer }
+
+func (l *limited) Write(p []byte) (int, error) {
+	if room := headSize - l.b.Len(); room > 0 {
+		l.b.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}

@@ -1,0 +1,130 @@
+package commands
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"tokar/format/keyslot"
+)
+
+func keygenCommand() *command {
+	return &command{
+		name:     "keygen",
+		summary:  "make a key that opens archives",
+		synopsis: "[flags] -o FILE",
+		examples: `tokar keygen -o restore.key
+tokar keygen -p -o restore.key
+tokar keygen --x25519 -o verify.key`,
+		text: `FILE, mode 0600, opens archives: give it to list, verify, extract and cat with
+-i. FILE.pub may be known to everybody: give it to create with -R. Keys are age's
+post-quantum hybrids, since backups of keys must outlive the classical ones.`,
+		flags: join([]cli.Flag{
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the key to `FILE` and its public half to FILE.pub; - is stdout, without FILE.pub"},
+			&cli.BoolFlag{Name: "x25519", Usage: "a short classical key"},
+			&cli.BoolFlag{Name: "force", Usage: "replace existing files: what only the old key opens is lost"},
+		}, passphraseFlags("lock the key with a passphrase: ask for it"), reportFlags()),
+		run: func(s *session, c *cli.Context) error {
+			o, err := keygenOptionsOf(s, c)
+			if err != nil {
+				return err
+			}
+			return keygen(s, o)
+		},
+	}
+}
+
+type keygenOptions struct {
+	file   string
+	source secretSource // of the passphrase; empty: not locked
+	x25519 bool
+	force  bool
+}
+
+func keygenOptionsOf(s *session, c *cli.Context) (o keygenOptions, err error) {
+	o = keygenOptions{file: c.String("output"), x25519: c.Bool("x25519"), force: c.Bool("force")}
+	if len(s.operands) > 0 {
+		return o, usagef(s.name, "the key's file is -o %s", quote(s.operands[0].text))
+	}
+	if o.file == "" {
+		return o, usagef(s.name, "say where to write the key: -o FILE")
+	}
+	o.source, err = passphraseSource(s, c)
+	return o, err
+}
+
+// keygen writes a new key and its public half.
+func keygen(s *session, o keygenOptions) error {
+	opts := outputOptions{what: "the key", flag: "-o", force: o.force}
+	key, err := s.create(o.file, opts)
+	if err != nil {
+		return err
+	}
+	defer key.abandon()
+	if key.path == "" {
+		_, err := o.write(s, key)
+		return err
+	}
+	opts.mode = 0o644
+	pub, err := s.create(o.file+".pub", opts)
+	if err != nil {
+		return left(err, "no key was made")
+	}
+	defer pub.abandon()
+	recipient, err := o.write(s, key)
+	if err == nil {
+		_, err = fmt.Fprintln(pub, recipient)
+	}
+	if err == nil {
+		err = pub.commit()
+	}
+	if err != nil {
+		return left(err, "no key was made")
+	}
+	s.summary = &jsonSummary{Recipient: recipient}
+	s.report.result("public key: %s (in %s)", shortKey(recipient), quote(o.file+".pub"))
+	s.report.result("keep %s safe, and a copy elsewhere: who has it can restore, and without it nobody can", quote(o.file))
+	return nil
+}
+
+// write makes the key and writes it.
+func (o keygenOptions) write(s *session, out *output) (recipient string, err error) {
+	generate := keyslot.GenerateHybrid
+	if o.x25519 {
+		generate = keyslot.GenerateX25519
+	}
+	file, recipient, err := generate(time.Now())
+	if err != nil {
+		return "", err
+	}
+	defer clear(file)
+	if o.source != "" {
+		plain := file
+		if file, err = o.lock(s, plain); err != nil {
+			return "", err
+		}
+	}
+	if _, err := out.Write(file); err != nil {
+		return "", err
+	}
+	return recipient, out.commit()
+}
+
+func (o keygenOptions) lock(s *session, file []byte) ([]byte, error) {
+	passphrase, err := o.source.read(s, "a new passphrase for the key", true)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(passphrase)
+	return keyslot.Lock(file, passphrase)
+}
+
+// shortKey shows a public key whole if a line can hold it: post-quantum ones
+// have two thousand characters.
+func shortKey(recipient string) string {
+	if len(recipient) <= 80 {
+		return recipient
+	}
+	return fmt.Sprintf("%s…, %d characters", recipient[:24], len(recipient))
+}

@@ -1,0 +1,149 @@
+package commands
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"tokar/backends/all"
+	"tokar/format"
+	"tokar/stages"
+)
+
+func listCommand() *command {
+	return &command{
+		name: "list", letter: "t",
+		summary:  "list what an archive holds",
+		synopsis: "[flags] [PATTERN…]",
+		examples: `tokar list -i restore.key -f backup.tokar
+tokar list -v -i restore.key -f backup.tokar 'swtok/1*'
+ssh vault cat host7.tokar | tokar t -i verify.key
+tokar list --json -i verify.key -f backup.tokar | jq .`,
+		text: `One line an entry: kind (o object, s state, i index, f foreign) and mode; p for
+private, d for damaged, u for unlisted, v for vanished, r for refused; owner and
+group by number; class; key type; bytes; time; name; label; id. A verifier's key
+does not show what is wrapped: such fields are question marks.`,
+		flags: join([]cli.Flag{
+			fileFlag("read the archive from `FILE`; - or none is stdin"),
+		}, identityFlags(), selectionFlags(), []cli.Flag{jobsFlag()}, reportFlags()),
+		run: func(s *session, c *cli.Context) error {
+			o, err := listOptionsOf(s, c)
+			if err != nil {
+				return err
+			}
+			defer o.forget()
+			return list(s.ctx, s, o)
+		},
+	}
+}
+
+type listOptions struct {
+	openOptions
+	sel *selection
+}
+
+func listOptionsOf(s *session, c *cli.Context) (o listOptions, err error) {
+	if o.sel, err = selectionOf(s, c); err != nil {
+		return o, err
+	}
+	o.openOptions, err = openOptionsOf(s, c)
+	return o, err
+}
+
+// list writes a line for every entry that is selected.
+func list(ctx context.Context, s *session, o listOptions) error {
+	in, err := s.openArchive(o.file)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	l := &lister{session: s, sel: o.sel}
+	open := o.engine()
+	open.Each = l.each
+	sum, err := stages.List(ctx, in.Reader, stages.ListOptions{
+		OpenOptions: open,
+		Full:        true,
+		FrontDamaged: func() {
+			s.report.plain("front-damaged", o.file, "the header at the front is damaged; its copy at the end was used")
+		},
+	})
+	if sum != nil {
+		s.note(sum)
+	}
+	if err != nil {
+		return left(in.explain(err), "the list is not complete")
+	}
+	if s.report.json == nil {
+		s.report.detail("%s, generation %d of its key slots", origin(sum.Archive), sum.Generation)
+	}
+	return o.sel.missed(s.report)
+}
+
+type lister struct {
+	*session
+	sel  *selection
+	last *format.Token // whose heading was written
+}
+
+func (l *lister) each(t *format.Token, r *format.Record) {
+	switch {
+	case r.Kind == format.KindArchive:
+		l.archive(r)
+	case t == nil || !l.sel.record(t, r) || r.Kind == format.KindEndOfToken:
+	case r.Kind == format.KindToken:
+		if len(l.sel.wanted) == 0 {
+			l.heading(t)
+		}
+	default:
+		l.heading(t)
+		l.entry(t, r)
+	}
+}
+
+func (l *lister) archive(r *format.Record) {
+	if l.report.json == nil {
+		return
+	}
+	if a, err := format.DecodeArchive(r.Metadata); err == nil {
+		l.report.json.archive(a)
+	}
+}
+
+// heading introduces a token before its first line.
+func (l *lister) heading(t *format.Token) {
+	if l.last == t {
+		return
+	}
+	l.last = t
+	if l.report.json != nil {
+		l.report.json.token(t)
+		return
+	}
+	l.report.out.line(heading(t))
+	for _, n := range t.Notes {
+		l.report.out.line("    note: " + escape(n))
+	}
+}
+
+func (l *lister) entry(t *format.Token, r *format.Record) {
+	b, _ := all.ByKind(t.Kind)
+	if l.report.json != nil {
+		var values map[string]string
+		if l.report.verbose {
+			_, values = shownAttributes(b, t, r)
+		}
+		l.report.json.object(t, r, values)
+		return
+	}
+	l.report.out.line(row(t, r))
+	if !l.report.verbose {
+		return
+	}
+	for _, f := range r.Details.Findings {
+		l.report.out.line("    finding: " + describe(t.Name.String(), r.Name.String(), f))
+	}
+	names, values := shownAttributes(b, t, r)
+	for _, n := range names {
+		l.report.out.line("    " + n + " " + values[n])
+	}
+}

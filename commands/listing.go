@@ -1,0 +1,151 @@
+package commands
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"tokar/format"
+	"tokar/format/cryptoki"
+)
+
+// row is one entry as list shows it:
+//
+//	mode       owner  class        key type  size  time                 name  "label" id
+//	o-rw-rw---- 0/110 private-key  rsa       1231  2026-11-01 10:00:00  p swtok/10000000 "backup" id=01
+//
+// The first letter is the kind of entry. What a verifier's key does not show
+// is a question mark.
+func row(t *format.Token, r *format.Record) string {
+	mode, owner, when := "?????????", "?/?", "?"
+	if a := r.Details.Attr; a.Known {
+		mode = modeWord(a.Mode)
+		owner = fmt.Sprintf("%d/%d", a.UID, a.GID)
+		when = time.Unix(0, a.MTime).UTC().Format("2006-01-02T15:04:05Z")
+	}
+	line := fmt.Sprintf("%c%s %s %-9s %-12s %-8s %7d %-20s %s", kindLetter(r.Kind), mode, marks(r), owner,
+		class(r), keyType(r), r.Size, when, quote(t.Name.String()+"/"+r.Name.String()))
+	if len(r.Details.Label) > 0 {
+		line += ` label=` + quote(string(r.Details.Label))
+	}
+	if len(r.Details.ID) > 0 {
+		line += " id=" + hex.EncodeToString(r.Details.ID)
+	}
+	return line
+}
+
+func kindLetter(k format.Kind) byte {
+	switch k {
+	case format.KindObject:
+		return 'o'
+	case format.KindState:
+		return 's'
+	case format.KindIndex:
+		return 'i'
+	case format.KindForeign:
+		return 'f'
+	}
+	return '?'
+}
+
+// modeWord is the twelve permission bits as ls shows them.
+func modeWord(m uint32) string {
+	b := []byte("rwxrwxrwx")
+	for i := range b {
+		if m&(0o400>>i) == 0 {
+			b[i] = '-'
+		}
+	}
+	for i, c := range []byte("sst") {
+		at := 3*i + 2
+		switch {
+		case m&(0o4000>>i) == 0:
+		case b[at] == 'x':
+			b[at] = c
+		default:
+			b[at] = c - 'a' + 'A'
+		}
+	}
+	return string(b)
+}
+
+// marks are two letters: p for private, and the worst of what else is to say.
+func marks(r *format.Record) string {
+	private, state := "-", "-"
+	if r.Flags&format.Private != 0 {
+		private = "p"
+	}
+	switch {
+	case r.Flags&format.Vanished != 0:
+		state = "v"
+	case r.Flags&format.Refused != 0:
+		state = "r"
+	case r.Flags&format.Damaged != 0:
+		state = "d"
+	case r.Flags&format.Unlisted != 0:
+		state = "u"
+	}
+	return private + state
+}
+
+func class(r *format.Record) string {
+	if r.Class == format.ClassNone {
+		return "-"
+	}
+	return strings.ReplaceAll(cryptoki.ShortClass(r.Class), " ", "-")
+}
+
+func keyType(r *format.Record) string {
+	if r.Details.KeyType == format.ClassNone {
+		return "-"
+	}
+	return cryptoki.ShortKeyType(r.Details.KeyType)
+}
+
+// heading introduces a token.
+func heading(t *format.Token) string {
+	line := quote(t.Name.String()) + ": " + escape(t.Kind)
+	for _, p := range []struct{ word, value string }{
+		{"label", t.Label}, {"manufacturer", t.Manufacturer}, {"model", t.Model}, {"serial", t.Serial},
+	} {
+		if p.value != "" {
+			line += ", " + p.word + " " + quote(p.value)
+		}
+	}
+	return line
+}
+
+// origin is the archive's own line.
+func origin(a *format.Archive) string {
+	return fmt.Sprintf("archive of %s, made on %s by %s", time.Unix(a.Made, 0).UTC().Format(time.RFC3339), quote(a.Host), quote(a.Writer))
+}
+
+// An attributer is a backend that can show the attributes inside an object's
+// bytes.
+type attributer interface {
+	Attributes(t *format.Token, r *format.Record) (cryptoki.List, bool)
+}
+
+// shownAttributes are the attributes of a public object by name, in hex; never
+// the CKA_VALUE of a key.
+func shownAttributes(b any, t *format.Token, r *format.Record) (names []string, values map[string]string) {
+	a, ok := b.(attributer)
+	if !ok || r.Kind != format.KindObject || r.Flags&(format.Wrapped|format.Private) != 0 || len(r.Data) == 0 {
+		return nil, nil
+	}
+	list, ok := a.Attributes(t, r)
+	if !ok {
+		return nil, nil
+	}
+	values = map[string]string{}
+	for list.Next() {
+		if list.Type == cryptoki.CKA_VALUE && r.Details.KeyType != format.ClassNone {
+			continue
+		}
+		name := cryptoki.AttributeName(list.Type)
+		names = append(names, name)
+		values[name] = hex.EncodeToString(list.Value)
+	}
+	return names, values
+}

@@ -1,0 +1,271 @@
+package commands
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"tokar/format"
+)
+
+// sameFindings is how many findings of one kind are named before the rest is
+// only counted.
+const sameFindings = 10
+
+// A report tells people, or with JSON programs, what a run found and did. It
+// belongs to one goroutine.
+type report struct {
+	command string
+	verbose bool
+	quiet   bool // names nothing
+	out     *text
+	log     io.Writer // stderr
+	json    *jsonLines
+	namesTo *text // -v names: stdout, or stderr where stdout carries data
+
+	findings uint64
+	kinds    []string // in order of appearance
+	seen     map[string]int
+	results  []string
+	changed  bool // something was restored: an error now is one part-way
+	survive  bool // what reads our output may go away; the work goes on
+}
+
+func newReport(command string) *report {
+	return &report{command: command, out: newText(os.Stdout), log: os.Stderr, seen: map[string]int{}}
+}
+
+// A text is lines for people or programs on a stream that may go away.
+type text struct {
+	w     *bufio.Writer
+	lines bool // a terminal wants each line at once
+	err   error
+	fail  func() // called at the first error
+}
+
+func newText(f *os.File) *text {
+	return &text{w: bufio.NewWriterSize(f, 64<<10), lines: term.IsTerminal(int(f.Fd()))}
+}
+
+// line writes one line; what stands in it is escaped already.
+func (t *text) line(s string) {
+	if t.err != nil {
+		return
+	}
+	t.w.WriteString(s)
+	t.note(t.w.WriteByte('\n'))
+	if t.lines {
+		t.flush()
+	}
+}
+
+func (t *text) flush() error {
+	if t.err == nil {
+		t.note(t.w.Flush())
+	}
+	return t.err
+}
+
+func (t *text) note(err error) {
+	if err == nil || t.err != nil {
+		return
+	}
+	if errors.Is(err, syscall.EPIPE) {
+		err = errPipe
+	}
+	t.err = err
+	if t.fail != nil {
+		t.fail()
+	}
+}
+
+func (r *report) say(form string, args ...any) {
+	if r.json == nil {
+		fmt.Fprintf(r.log, "tokar: "+form+"\n", args...)
+	}
+}
+
+// warn tells of something that is not the archive's or the tokens' fault.
+func (r *report) warn(form string, args ...any) {
+	if !r.quiet {
+		fmt.Fprintf(r.log, "tokar: warning: "+form+"\n", args...)
+	}
+}
+
+// detail is said with -v only.
+func (r *report) detail(form string, args ...any) {
+	if r.verbose && !r.quiet {
+		r.say(form, args...)
+	}
+}
+
+// note tells what an operator must know of a token.
+func (r *report) note(form string, args ...any) {
+	if !r.quiet {
+		r.say("note: "+form, args...)
+	}
+}
+
+// finding names what is wrong with an entry or a token and went on.
+func (r *report) finding(token, entry string, f format.Finding) {
+	r.findings++
+	if r.json != nil {
+		r.json.finding(token, entry, f)
+		return
+	}
+	if r.seen[f.Kind] == 0 {
+		r.kinds = append(r.kinds, f.Kind)
+	}
+	r.seen[f.Kind]++
+	if r.quiet || r.seen[f.Kind] > sameFindings && !r.verbose {
+		return
+	}
+	r.say("%s", describe(token, entry, f))
+}
+
+// plain is a finding about what is no token's: an operand, a pattern.
+func (r *report) plain(kind, subject, message string) {
+	r.finding(subject, "", format.Finding{Kind: kind, Offset: -1, Message: message})
+}
+
+// describe is a finding in one line.
+func describe(token, entry string, f format.Finding) string {
+	where := quote(token)
+	if entry != "" {
+		where = quote(token + "/" + entry)
+	}
+	line := where + ": " + f.Kind + ": " + escape(f.Message)
+	switch {
+	case f.File != "" && f.Offset >= 0:
+		line += fmt.Sprintf(" (%s, byte %d)", quote(f.File), f.Offset)
+	case f.File != "" && f.File != entry:
+		line += " (" + quote(f.File) + ")"
+	}
+	return line
+}
+
+// entry reports a record's findings.
+func (r *report) entry(t *format.Token, rec *format.Record) {
+	for _, f := range rec.Details.Findings {
+		r.finding(t.Name.String(), entryName(rec), f)
+	}
+}
+
+// entryName is a record's name below its token; a token's own record has none.
+func entryName(r *format.Record) string {
+	if r.Kind == format.KindToken || r.Kind.Descriptor() {
+		return ""
+	}
+	return r.Name.String()
+}
+
+// name lists an entry under -v.
+func (r *report) name(s string) {
+	if r.verbose && !r.quiet && r.json == nil {
+		r.namesTo.line(s)
+	}
+}
+
+// result is a last line, said once everything is done.
+func (r *report) result(form string, args ...any) {
+	r.results = append(r.results, fmt.Sprintf(form, args...))
+}
+
+// finish says how it ended and gives the exit code.
+func (r *report) finish(err error, sum *jsonSummary) (int, error) {
+	err = r.flush(err)
+	code := codeOf(err)
+	if r.findings > 0 {
+		code = worst(code, exitFindings)
+	}
+	r.countHidden()
+	if r.json != nil {
+		r.json.summary(r.command, code, r.findings, err, sum)
+		if werr := r.json.out.flush(); werr != nil && err == nil && !r.spared(werr) {
+			err = r.unwritten(werr)
+			code = codeOf(err)
+		}
+	}
+	switch {
+	case errors.Is(err, errPipe):
+	case err != nil && (r.json == nil || !r.json.shared):
+		fmt.Fprintf(r.log, "tokar: %s\n", explain(err))
+	case err == nil && !r.quiet:
+		for _, line := range r.results {
+			r.say("%s", line)
+		}
+	}
+	return code, err
+}
+
+// flush makes sure of what went to stdout: success is said only when it is
+// there. That its reader went away explains any other error.
+func (r *report) flush(err error) error {
+	werr := r.out.flush()
+	switch {
+	case werr == nil || r.spared(werr):
+		return err
+	case err == nil || errors.Is(werr, errPipe):
+		return r.unwritten(werr)
+	}
+	return err
+}
+
+func (r *report) spared(err error) bool { return r.survive && errors.Is(err, errPipe) }
+
+func (r *report) unwritten(err error) error {
+	code := exitFailed
+	if r.changed {
+		code = exitPartway
+	}
+	return &failure{code: code, err: fmt.Errorf("the output could not be written: %w", err)}
+}
+
+// countHidden says how many findings were not named.
+func (r *report) countHidden() {
+	for _, kind := range r.kinds {
+		switch n := r.seen[kind]; {
+		case r.quiet:
+			fmt.Fprintf(r.log, "tokar: %s: %s\n", kind, count(uint64(n), "finding"))
+		case n > sameFindings && !r.verbose:
+			r.say("%s: %s more; -v names them all", kind, count(uint64(n-sameFindings), "finding"))
+		}
+	}
+}
+
+// withFindings ends a result line with their number.
+func (r *report) withFindings() string {
+	if r.findings == 0 {
+		return ""
+	}
+	return "; " + count(r.findings, "finding")
+}
+
+// count is a number with its noun.
+func count(n uint64, noun string) string {
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case noun == "entry":
+		noun = "entrie"
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// size is a number of bytes for people.
+func size(n uint64) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, u := float64(n)/1024, 0
+	for f >= 1023.95 && u < len(units)-1 {
+		f, u = f/1024, u+1
+	}
+	return fmt.Sprintf("%.1f %ciB", f, units[u])
+}

@@ -1,0 +1,183 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// maxSecret bounds what is read from a secret's source.
+const maxSecret = 1 << 20
+
+const otherSources = "give it with --passphrase file:PATH, fd:N or env:NAME"
+
+// A secretSource says where a passphrase comes from: "prompt", "file:PATH",
+// "fd:N" or "env:NAME". Never from the command line itself, which every
+// process of the machine can read.
+type secretSource string
+
+const fromPrompt secretSource = "prompt"
+
+func (s *session) parseSource(text string) (secretSource, error) {
+	kind, value, _ := strings.Cut(text, ":")
+	known := kind == "file" || kind == "fd" || kind == "env"
+	if text != string(fromPrompt) && (!known || value == "") {
+		return "", usagef(s.name, "--passphrase takes prompt, file:PATH, fd:N or env:NAME, never the passphrase itself")
+	}
+	return secretSource(text), nil
+}
+
+// read gets the secret; what names it in prompts. New secrets are asked twice.
+// The caller zeroes it.
+func (src secretSource) read(s *session, what string, fresh bool) ([]byte, error) {
+	if known, ok := s.secrets[src]; ok {
+		return bytes.Clone(known), nil
+	}
+	secret, err := src.bytes(s, what, fresh)
+	if err != nil {
+		return nil, err
+	}
+	secret = cutLineEnd(secret)
+	if len(secret) == 0 {
+		return nil, failedf("", "%s is empty", what)
+	}
+	if src != fromPrompt {
+		s.secrets[src] = bytes.Clone(secret) // a descriptor gives it only once
+	}
+	return secret, nil
+}
+
+// forget zeroes the secrets that were read.
+func (s *session) forget() {
+	for _, secret := range s.secrets {
+		clear(secret)
+	}
+}
+
+func (src secretSource) bytes(s *session, what string, fresh bool) ([]byte, error) {
+	kind, value, _ := strings.Cut(string(src), ":")
+	switch kind {
+	case "file":
+		return readSecretFile(s, value)
+	case "fd":
+		return readDescriptor(s, value)
+	case "env":
+		text, ok := os.LookupEnv(value)
+		os.Unsetenv(value) // no child shall inherit it
+		if !ok {
+			return nil, failedf("", "%s: the variable %s is not set", what, quote(value))
+		}
+		return []byte(text), nil
+	}
+	return prompt(s, what, fresh)
+}
+
+func readSecretFile(s *session, path string) ([]byte, error) {
+	f, err := s.open(path, "the passphrase")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	s.warnIfReadable(f, path)
+	return readSecret(f)
+}
+
+// warnIfReadable warns of a file with a secret that others can read too.
+func (s *session) warnIfReadable(f *os.File, path string) {
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o044 != 0 {
+		s.report.warn("%s holds a secret and is readable by others; make it 0600", quote(path))
+	}
+}
+
+func readDescriptor(s *session, number string) ([]byte, error) {
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 0 || n == 1 || n == 2 {
+		return nil, usagef("", "fd:%s is no descriptor to read from", quote(number))
+	}
+	f, err := s.open(fmt.Sprintf("/dev/fd/%d", n), "the passphrase")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readSecret(f)
+}
+
+func readSecret(r io.Reader) ([]byte, error) {
+	b := make([]byte, maxSecret+1) // whole at once: growing would leave copies behind
+	n, err := io.ReadFull(r, b)
+	if err == nil {
+		clear(b)
+		return nil, failedf("", "a secret of more than 1 MiB")
+	}
+	if err != io.EOF && err != io.ErrUnexpectedEOF {
+		clear(b)
+		return nil, err
+	}
+	return b[:n], nil
+}
+
+func cutLineEnd(b []byte) []byte {
+	if line, ok := bytes.CutSuffix(b, []byte("\n")); ok {
+		return bytes.TrimSuffix(line, []byte("\r"))
+	}
+	return b
+}
+
+// prompt asks on the controlling terminal, never on stdin.
+func prompt(s *session, what string, fresh bool) ([]byte, error) {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil, &failure{code: exitUsage, err: fmt.Errorf("there is no terminal to ask for %s", what), todo: otherSources}
+	}
+	defer tty.Close()
+	secret, err := askHidden(s, tty, "Enter "+what+": ")
+	if err != nil || !fresh {
+		return secret, err
+	}
+	again, err := askHidden(s, tty, "Again: ")
+	defer clear(again)
+	if err == nil && !bytes.Equal(secret, again) {
+		err = failedf("", "the two entries differ")
+	}
+	if err != nil {
+		clear(secret)
+		return nil, err
+	}
+	return secret, nil
+}
+
+// askHidden reads a line without echo. A signal puts the echo back.
+func askHidden(s *session, tty *os.File, question string) ([]byte, error) {
+	fd := int(tty.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, err
+	}
+	restore := func() { term.Restore(fd, before) }
+	defer s.signals.atExit(restore)()
+	fmt.Fprint(tty, question)
+	type answer struct {
+		line []byte
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		line, err := term.ReadPassword(fd)
+		got <- answer{line, err}
+	}()
+	select {
+	case a := <-got:
+		fmt.Fprintln(tty)
+		return a.line, a.err
+	case <-s.ctx.Done():
+		restore()
+		fmt.Fprintln(tty)
+		return nil, context.Cause(s.ctx)
+	}
+}

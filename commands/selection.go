@@ -1,0 +1,258 @@
+package commands
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"github.com/urfave/cli/v2"
+
+	"tokar/format"
+)
+
+// joinDir is the directory of a -C, relative to the -C before it.
+func joinDir(before, dir string) string {
+	if before == "" || filepath.IsAbs(dir) {
+		return dir
+	}
+	return filepath.Join(before, dir)
+}
+
+// maxList bounds a file of names or patterns.
+const maxList = 64 << 20
+
+// expand replaces each -T FILE by the names in it.
+func (s *session) expand(operands []operand, null bool) ([]operand, error) {
+	var all []operand
+	for _, o := range operands {
+		if !o.list {
+			all = append(all, o)
+			continue
+		}
+		names, err := s.names(o.text, "the list of names", null)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range names {
+			all = append(all, operand{dir: o.dir, text: n})
+		}
+	}
+	return all, nil
+}
+
+// names reads one name a line, or with null one a zero byte.
+func (s *session) names(path, what string, null bool) ([]string, error) {
+	f, err := s.open(path, what)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	end := byte('\n')
+	if null {
+		end = 0
+	}
+	limit := &io.LimitedReader{R: f, N: maxList}
+	in := bufio.NewReader(limit)
+	var names []string
+	for {
+		b, err := in.ReadBytes(end)
+		if b = bytes.TrimSuffix(b, []byte{end}); len(b) > 0 {
+			names = append(names, string(b))
+		}
+		if err == io.EOF && limit.N == 0 {
+			return nil, fmt.Errorf("%s: more than 64 MiB of names", quote(path))
+		}
+		if err == io.EOF {
+			return names, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// A selection is what of an archive, or of tokens, is meant: patterns as in
+// tar. None means everything. It is safe for several goroutines.
+type selection struct {
+	wanted   []*pattern
+	excluded []string
+}
+
+type pattern struct {
+	operand
+	hit atomic.Bool
+}
+
+// selectionOf reads operands, --exclude and -X.
+func selectionOf(s *session, c *cli.Context) (*selection, error) {
+	operands, err := s.expand(s.operands, c.Bool("null"))
+	if err != nil {
+		return nil, err
+	}
+	if len(operands) == 0 && len(s.operands) > 0 {
+		return nil, usagef(s.name, "the list of names is empty")
+	}
+	sel := &selection{}
+	for _, o := range operands {
+		o.text = trimPattern(o.text)
+		sel.wanted = append(sel.wanted, &pattern{operand: o})
+	}
+	sel.excluded, err = exclusions(s, c)
+	return sel, err
+}
+
+func exclusions(s *session, c *cli.Context) ([]string, error) {
+	excluded := c.StringSlice("exclude")
+	for _, file := range c.StringSlice("exclude-from") {
+		patterns, err := s.names(file, "the list of exclusions", false)
+		if err != nil {
+			return nil, err
+		}
+		excluded = append(excluded, patterns...)
+	}
+	for i := range excluded {
+		excluded[i] = trimPattern(excluded[i])
+	}
+	return excluded, nil
+}
+
+// trimPattern forgives what shells complete and people type: swtok/ and
+// ./swtok.
+func trimPattern(p string) string {
+	if t := strings.TrimRight(strings.TrimPrefix(p, "./"), "/"); t != "" {
+		return t
+	}
+	return p
+}
+
+// matches says whether a pattern means an entry: it matches TOKEN/ENTRY, what
+// stands before a slash of that, or one part of it.
+func matches(pattern, token, entry string) bool {
+	full := token
+	if entry != "" {
+		full += "/" + entry
+	}
+	if match(pattern, full) || match(pattern, token) || entry != "" && match(pattern, entry) {
+		return true
+	}
+	for i, c := range full {
+		if c == '/' && match(pattern, full[:i]) {
+			return true
+		}
+	}
+	for part := range strings.SplitSeq(full, "/") {
+		if match(pattern, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// whole says whether a pattern means every entry of a token.
+func (p *pattern) whole(token string) bool {
+	base, all := strings.CutSuffix(p.text, "/*")
+	return matches(p.text, token, "") || all && matches(base, token, "")
+}
+
+// dir is the directory for a token: that of the first pattern that can mean
+// it. Patterns with another -C do not count for it.
+func (s *selection) dir(token string) string {
+	for _, p := range s.wanted {
+		if p.whole(token) || p.within(token) {
+			return p.dir
+		}
+	}
+	if len(s.wanted) > 0 {
+		return s.wanted[0].dir
+	}
+	return ""
+}
+
+// within says whether a pattern begins with a token's name and a slash.
+func (p *pattern) within(token string) bool {
+	n := strings.Count(token, "/") + 1
+	parts := strings.SplitN(p.text, "/", n+1)
+	return len(parts) > n && match(strings.Join(parts[:n], "/"), token)
+}
+
+// token says whether a token is wanted whole, or perhaps some of it.
+func (s *selection) token(t *format.Token) (whole, wanted bool) {
+	name := t.Name.String()
+	if s.excludes(name, "") {
+		return false, false
+	}
+	if len(s.wanted) == 0 {
+		return len(s.excluded) == 0, true
+	}
+	dir := s.dir(name)
+	for _, p := range s.wanted {
+		if p.dir == dir && p.whole(name) {
+			p.hit.Store(true)
+			whole = len(s.excluded) == 0
+		}
+	}
+	return whole, true
+}
+
+// entry says whether an entry is wanted.
+func (s *selection) entry(t *format.Token, r *format.Record) bool {
+	token, entry := t.Name.String(), r.Name.String()
+	if s.excludes(token, entry) {
+		return false
+	}
+	wanted, dir := len(s.wanted) == 0, s.dir(token)
+	for _, p := range s.wanted {
+		if p.dir == dir && matches(p.text, token, entry) {
+			p.hit.Store(true)
+			wanted = true
+		}
+	}
+	return wanted
+}
+
+// record is entry for whatever comes in a list: a token's own record is wanted
+// with any of its entries.
+func (s *selection) record(t *format.Token, r *format.Record) bool {
+	switch {
+	case t == nil:
+		return true
+	case r.Kind.Descriptor():
+		_, wanted := s.token(t)
+		return wanted
+	}
+	return s.entry(t, r)
+}
+
+func (s *selection) excludes(token, entry string) bool {
+	for _, p := range s.excluded {
+		if matches(p, token, entry) {
+			return true
+		}
+	}
+	return false
+}
+
+// missed names the patterns that matched nothing. It is an error if none did,
+// a finding for each if others did.
+func (s *selection) missed(r *report) error {
+	var missed []string
+	for _, p := range s.wanted {
+		if !p.hit.Load() {
+			missed = append(missed, p.text)
+		}
+	}
+	if len(missed) == 0 {
+		return nil
+	}
+	if len(missed) == len(s.wanted) {
+		return failedf("tokar list shows what it holds", "not in this archive: %s", quoteAll(missed))
+	}
+	for _, m := range missed {
+		r.plain("not-found", m, "not in this archive")
+	}
+	return nil
+}

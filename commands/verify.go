@@ -1,0 +1,97 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"tokar/stages"
+)
+
+func verifyCommand() *command {
+	return &command{
+		name:     "verify",
+		summary:  "prove that an archive is whole and unchanged",
+		synopsis: "[flags]",
+		examples: `tokar verify -i restore.key -f backup.tokar
+tokar verify -i verify.key -f backup.tokar
+ssh vault cat host7.tokar | tokar verify --no-key`,
+		text: `With a restore key every payload is opened too, in memory. A verifier's key
+checks every block, MAC and total, and opens no key material; it cannot show
+that the archive restores if its author lied. --no-key finds bit rot and cuts;
+against people it proves nothing.`,
+		flags: join([]cli.Flag{
+			fileFlag("read the archive from `FILE`; - or none is stdin"),
+		}, identityFlags(), []cli.Flag{
+			&cli.BoolFlag{Name: "no-key", Usage: "frames and checksums only"},
+			jobsFlag(),
+		}, reportFlags()),
+		run: func(s *session, c *cli.Context) error {
+			o, err := verifyOptionsOf(s, c)
+			if err != nil {
+				return err
+			}
+			defer o.forget()
+			return verify(s.ctx, s, o)
+		},
+	}
+}
+
+type verifyOptions struct {
+	openOptions
+	noKey bool
+}
+
+func verifyOptionsOf(s *session, c *cli.Context) (o verifyOptions, err error) {
+	if len(s.operands) > 0 {
+		return o, usagef(s.name, "verify reads the whole archive and takes no operands; the archive is -f %s", quote(s.operands[0].text))
+	}
+	o.noKey = c.Bool("no-key")
+	if o.noKey && (len(c.StringSlice("identity")) > 0 || c.Bool("ask-passphrase") || c.String("passphrase") != "") {
+		return o, usagef(s.name, "--no-key needs no key; give one or the other")
+	}
+	if o.noKey {
+		o.file, o.forget = c.String("file"), func() {}
+		return o, nil
+	}
+	o.openOptions, err = openOptionsOf(s, c)
+	return o, err
+}
+
+// verify reads an archive to its end.
+func verify(ctx context.Context, s *session, o verifyOptions) error {
+	in, err := s.openArchive(o.file)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	var sum *stages.Summary
+	if o.noKey {
+		sum, err = stages.VerifyFrames(ctx, in.Reader)
+	} else {
+		open := o.engine()
+		open.Each = s.archived
+		sum, err = stages.Verify(ctx, in.Reader, open)
+	}
+	if sum != nil {
+		s.note(sum)
+	}
+	if err != nil {
+		return in.explain(err)
+	}
+	s.report.result("%s%s", verdict(o, sum), s.report.withFindings())
+	return nil
+}
+
+// verdict says what was proved, and what was not.
+func verdict(o verifyOptions, sum *stages.Summary) string {
+	if o.noKey {
+		return fmt.Sprintf("whole: %s, checksums hold; without a key that proves nothing against people", size(sum.Written))
+	}
+	what := fmt.Sprintf("%s, %s, %s; %s", count(sum.Tokens, "token"), count(sum.Objects, "object"), size(sum.Bytes), origin(sum.Archive))
+	if sum.Restores {
+		return "whole and authentic, every payload opens: " + what
+	}
+	return "whole and authentic under the verifier's key: " + what + "; payloads were not opened"
+}
