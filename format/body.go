@@ -1,5 +1,7 @@
 package format
 
+import "slices"
+
 // The body of a block part, inside its seal: codec u8, zero 3, length of the
 // front u32, of the front as packed u32, of what stands beside u32, then both.
 // The front holds what compresses, beside it stands what does not: wrapped
@@ -9,6 +11,7 @@ const bodyHead = 16
 // AppendBody packs front and appends a body to dst.
 func (c *Compressor) AppendBody(dst, front, beside []byte) ([]byte, error) {
 	start := len(dst)
+	dst = slices.Grow(dst, bodyHead+len(front)+len(beside)+sealOverhead+4) // and for its seal
 	dst = append(dst, make([]byte, bodyHead)...)
 	dst, codec, err := c.pack(dst, front)
 	if err != nil {

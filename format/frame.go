@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 )
 
 // BlockKind tells what a block holds. Kinds below firstOptionalBlock are
@@ -81,6 +82,7 @@ const FrameRoom = frameHead
 // The frame takes b's memory.
 func (h *Header) SealFrame(b []byte, k *Keys, f FrameHeader) ([]byte, error) {
 	length := len(b) - FrameRoom + sealOverhead - 12
+	b = slices.Grow(b, sealOverhead+4)
 	be.AppendUint32(f.append(b[:0], h.Archive), uint32(length))
 	b, err := k.seal.sealInPlace(b, FrameRoom, f.aad(h.core))
 	if err != nil {

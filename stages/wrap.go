@@ -2,6 +2,7 @@ package stages
 
 import (
 	"context"
+	"slices"
 
 	"tokar/format"
 )
@@ -20,7 +21,7 @@ func newWrap(k *format.Keys, t *tokens) *wrap {
 }
 
 func (s *wrap) Forward(_ context.Context, b *Batch) error {
-	b.beside, b.metadata = b.beside[:0], b.metadata[:0]
+	b.beside, b.metadata = grow(b.beside, s.room(b)), b.metadata[:0]
 	defer func() { clear(s.plain) }()
 	first := b.at - len(b.Records)
 	for i := range b.Records {
@@ -45,6 +46,20 @@ func (s *wrap) Forward(_ context.Context, b *Batch) error {
 		r.Payload = b.beside[start:len(b.beside):len(b.beside)]
 	}
 	return nil
+}
+
+// room is about what a part's wrapped payloads and MACs need. The seal grows
+// its destination to the byte, so it must not have to, time and again.
+func (s *wrap) room(b *Batch) int {
+	const details, nonceTagMAC = 256, 12 + 16 + 32
+	n := 0
+	for i := range b.Records {
+		n += nonceTagMAC
+		if r := &b.Records[i]; r.Flags&format.Wrapped != 0 {
+			n += len(r.Data) + details
+		}
+	}
+	return n
 }
 
 // Reverse takes the descriptors first, so that whoever waits for a token of
@@ -99,8 +114,5 @@ func (s *wrap) unwrap(b *Batch, r *format.Record, def format.Attr) error {
 
 // grow gives b's memory, emptied, with room for n bytes.
 func grow(b []byte, n int) []byte {
-	if cap(b) < n {
-		return make([]byte, 0, n)
-	}
-	return b[:0]
+	return slices.Grow(b[:0], n)
 }
