@@ -33,6 +33,9 @@ func TestGenerate(t *testing.T) {
 
 // Lock at its real cost, once.
 func TestLock(t *testing.T) {
+	if testing.Short() {
+		t.Skip("scrypt at its full cost")
+	}
 	file, to, err := GenerateX25519(epoch)
 	if err != nil {
 		t.Fatal(err)

@@ -9,9 +9,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -239,59 +236,4 @@ func TestSSH(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-}
-
-// tool runs a program that the host may not have.
-func tool(t *testing.T, name string, args ...string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Skip("needs " + name)
-	}
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Skipf("%s %v: %v: %s", name, args, err, out)
-	}
-}
-
-func read(t *testing.T, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func TestRealAgeKeygen(t *testing.T) {
-	for name, args := range map[string][]string{"x25519": nil, "hybrid": {"-pq"}} {
-		t.Run(name, func(t *testing.T) {
-			key := filepath.Join(t.TempDir(), "k")
-			tool(t, "age-keygen", append(args, "-o", key)...)
-			tool(t, "age-keygen", "-y", "-o", key+".pub", key)
-			to, err := ParseRecipients(bytes.NewReader(read(t, key+".pub")), "k.pub", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			opens(t, mustIdentity(t, read(t, key), nil), format.RoleRestore, mustWrap(t, to[0], format.RoleRestore))
-		})
-	}
-}
-
-func TestRealSSHKeygen(t *testing.T) {
-	for name, args := range map[string][]string{
-		"ed25519": {"-t", "ed25519"}, "rsa": {"-t", "rsa", "-b", "2048"}, "old form": {"-t", "rsa", "-m", "PEM"},
-	} {
-		for _, pass := range []string{"", "pass phrase"} {
-			t.Run(name+"/"+pass, func(t *testing.T) {
-				key := filepath.Join(t.TempDir(), "k")
-				tool(t, "ssh-keygen", append(args, "-q", "-N", pass, "-C", "ann@host", "-f", key)...)
-				ui := (&asker{answer: pass}).ui()
-				ui.PublicKey = func(string) ([]byte, error) { return os.ReadFile(key + ".pub") }
-				to, err := ParseRecipients(bytes.NewReader(read(t, key+".pub")), "k.pub", nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				opens(t, mustIdentity(t, read(t, key), ui), format.RoleRestore, mustWrap(t, to[0], format.RoleRestore))
-			})
-		}
-	}
 }
