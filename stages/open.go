@@ -32,25 +32,43 @@ type opened struct {
 	sum    *Summary
 }
 
-// unlock finds the identity that opens a slot.
+// unlock finds the identity that opens a slot: any that restores goes before
+// any that only verifies, whatever the order in which they were given.
 func unlock(ctx context.Context, h *format.Header, o OpenOptions) (*format.Keys, error) {
-	for _, id := range o.Identities {
-		key, err := id.Unwrap(ctx, h.Archive, h.Slots)
-		if errors.Is(err, format.ErrNotForMe) {
+	why := format.ErrNotForMe
+	for _, role := range []format.Role{format.RoleRestore, format.RoleVerify} {
+		slots := slices.DeleteFunc(slices.Clone(h.Slots), func(s format.Slot) bool { return s.Role != role })
+		if len(slots) == 0 {
 			continue
 		}
-		if err != nil {
-			return nil, err
+		for _, id := range o.Identities {
+			key, err := id.Unwrap(ctx, h.Archive, slots)
+			switch {
+			case errors.Is(err, format.ErrNotForMe):
+				why = err
+			case err != nil:
+				return nil, err
+			default:
+				return h.Open(key, o.Nonces)
+			}
 		}
-		return h.Open(key, o.Nonces)
 	}
+	return nil, noKey(h, why)
+}
+
+// noKey says what would have opened the archive.
+func noKey(h *format.Header, why error) error {
 	var types []string
 	for _, slot := range h.Slots {
 		if name := slot.Type.String() + " (" + slot.Role.String() + ")"; !slices.Contains(types, name) {
 			types = append(types, name)
 		}
 	}
-	return nil, fmt.Errorf("%w; its key slots are: %s", format.ErrNoKey, strings.Join(types, ", "))
+	reason := ""
+	if why != format.ErrNotForMe {
+		reason = fmt.Sprintf(" (%v)", why)
+	}
+	return fmt.Errorf("%w%s; its key slots are: %s", format.ErrNoKey, reason, strings.Join(types, ", "))
 }
 
 func open(ctx context.Context, r io.Reader, o OpenOptions, backend func(string) (backends.Backend, error)) (*opened, error) {

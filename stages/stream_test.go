@@ -1,0 +1,173 @@
+package stages
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tokar/backends"
+	"tokar/format"
+)
+
+// made is a backend whose tokens hold any number of objects and no memory.
+type made struct {
+	*memory
+	objects int
+	read    func(i uint64) // called before entry i is read
+}
+
+type madeOpen struct {
+	made
+	info *format.Token
+}
+
+func (m made) Open(_ context.Context, loc backends.Location) (backends.Token, error) {
+	return &madeOpen{m, &format.Token{Name: loc.Name, Kind: "memory"}}, nil
+}
+
+func (o *madeOpen) Info() *format.Token { return o.info }
+func (o *madeOpen) Close() error        { return nil }
+
+func (o *madeOpen) Entries(context.Context) iter.Seq2[backends.Entry, error] {
+	return func(yield func(backends.Entry, error) bool) {
+		for i := range o.objects {
+			e := backends.Entry{Kind: format.KindObject, Name: fmt.Appendf(nil, "%08d", i), Place: uint64(i)}
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (o *madeOpen) Read(_ context.Context, e *backends.Entry, r *format.Record, buf []byte) error {
+	if o.read != nil {
+		o.read(e.Place)
+	}
+	r.Data = append(buf[:0:len(buf)], bytes.Repeat(e.Name, 128)...)
+	return nil
+}
+
+func (m made) inputs(names ...string) []Input {
+	in := m.memory.inputs(names...)
+	for i := range in {
+		in[i].Backend = m
+	}
+	return in
+}
+
+// The first bytes leave before the last object is read: the last read waits
+// for the first frame to be written, and would wait for ever.
+func TestFirstBytesLeaveFirst(t *testing.T) {
+	const objects = 20_000
+	left := make(chan struct{})
+	m := made{memory: newMemory(), objects: objects, read: func(i uint64) {
+		if i == objects-1 {
+			select {
+			case <-left:
+			case <-time.After(time.Minute):
+				t.Error("nothing had left when the last object was read")
+			}
+		}
+	}}
+	out := &writes{after: 2, reached: left} // the header, then the first frame
+	if _, err := Archive(t.Context(), out, m.inputs("one"), archiveOptions()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writes closes reached at the nth write.
+type writes struct {
+	n, after int
+	reached  chan struct{}
+}
+
+func (w *writes) Write(b []byte) (int, error) {
+	if w.n++; w.n == w.after {
+		close(w.reached)
+	}
+	return len(b), nil
+}
+
+// Memory does not grow with the number of objects: ten times as many in as
+// many more tokens need no more of it, writing and reading.
+func TestConstantMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector has its own memory")
+	}
+	small, large := peakHeap(t, 5), peakHeap(t, 50)
+	t.Logf("peak heap: %d MiB for 10,000 objects, %d MiB for 100,000", small>>20, large>>20)
+	if large > small+small/2+8<<20 {
+		t.Fatalf("100,000 objects take %d MiB where 10,000 took %d", large>>20, small>>20)
+	}
+}
+
+// peakHeap archives so many tokens of 2,000 objects into a pipe that is
+// verified at its other end, and gives the most memory seen in use.
+func peakHeap(t *testing.T, tokens int) uint64 {
+	var names []string
+	for i := range tokens {
+		names = append(names, fmt.Sprintf("token%03d", i))
+	}
+	runtime.GC()
+	var peak atomic.Uint64
+	m := made{memory: newMemory(), objects: 2000, read: func(i uint64) {
+		if i%500 == 0 {
+			var s runtime.MemStats
+			runtime.ReadMemStats(&s)
+			peak.Store(max(peak.Load(), s.HeapInuse))
+		}
+	}}
+	r, w := io.Pipe()
+	go func() {
+		_, err := Archive(context.Background(), w, m.inputs(names...), archiveOptions())
+		w.CloseWithError(err)
+	}()
+	s, err := Verify(t.Context(), r, opening(restoreKey))
+	if err != nil || s.Objects != uint64(2000*tokens) {
+		t.Fatalf("%+v: %v", s, err)
+	}
+	return peak.Load()
+}
+
+// counted is an archive that can be read at any place and tells how much was.
+type counted struct {
+	*bytes.Reader
+	places []string
+	bytes  int64
+}
+
+func (c *counted) ReadAt(b []byte, at int64) (int, error) {
+	n, err := c.Reader.ReadAt(b, at)
+	c.places = append(c.places, fmt.Sprintf("%d+%d", at, n))
+	c.bytes += int64(n)
+	return n, err
+}
+
+// One object is fetched and proved by footer, end block, directory, one chunk
+// and one block.
+func TestOneObjectFromALargeArchive(t *testing.T) {
+	m := made{memory: newMemory(), objects: 60_000}
+	var out bytes.Buffer
+	if _, err := Archive(t.Context(), &out, m.inputs("one", "two"), archiveOptions()); err != nil {
+		t.Fatal(err)
+	}
+	in := &counted{Reader: bytes.NewReader(out.Bytes())}
+	var got bytes.Buffer
+	if _, err := Cat(t.Context(), in, []string{"two/00054321"}, opening(restoreKey), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != strings.Repeat("00054321", 128) {
+		t.Fatalf("got %d other bytes", got.Len())
+	}
+	t.Logf("%d of %d bytes in %d reads", in.bytes, out.Len(), len(in.places))
+	if in.bytes > 2<<20 {
+		t.Errorf("read %d bytes for one object: %v", in.bytes, in.places)
+	}
+}
