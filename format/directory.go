@@ -142,7 +142,8 @@ func ParseDirectory(b []byte, c Counts) (*Lookup, error) {
 	if c.Data+c.Index > uint64(len(b)/dirEntrySize) || c.Superseded > uint64(len(b)/8) {
 		return nil, badf(ErrMalformed, "a directory of %d bytes for %d frames", len(b), c.Data+c.Index)
 	}
-	var records, tokens, at uint64
+	var records, tokens, at, block, chunk uint64
+	part := uint32(0)
 	for range c.Data + c.Index {
 		e, err := decodeDirEntry(r)
 		if err != nil {
@@ -152,6 +153,17 @@ func ParseDirectory(b []byte, c Counts) (*Lookup, error) {
 			return nil, badf(ErrMalformed, "the directory's %s begins inside the one before", e.FrameHeader)
 		}
 		at = e.Offset + uint64(e.Length)
+		if e.Kind == DataBlock && (e.Number != block || e.Part != part) || e.Kind == IndexBlock && (e.Number != chunk || e.Part != 0 || !e.Last) {
+			return nil, badf(ErrMalformed, "the directory lists %s out of order", e.FrameHeader)
+		}
+		switch {
+		case e.Kind == IndexBlock:
+			chunk++
+		case e.Last:
+			block, part = block+1, 0
+		default:
+			part++
+		}
 		if e.Kind == DataBlock {
 			if e.First != records {
 				return nil, badf(ErrMalformed, "the directory leaves records out at %d", e.First)
@@ -161,6 +173,9 @@ func ParseDirectory(b []byte, c Counts) (*Lookup, error) {
 		} else {
 			l.index = append(l.index, e)
 		}
+	}
+	if part > 0 {
+		return nil, badf(ErrMalformed, "the directory ends in the middle of a block")
 	}
 	for range l.index {
 		t := chunkTail{token: r.u32(), count: r.u32()}

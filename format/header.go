@@ -166,6 +166,10 @@ func (h *Header) Open(s SlotKey, nonces NonceSource) (*Keys, error) {
 	if len(s.Secret) != 32 {
 		return nil, badf(ErrAuthentic, "a slot yields a key of %d bytes", len(s.Secret))
 	}
+	other := badf(ErrAuthentic, "a slot's key is not the one the archive commits to")
+	if s.Guessed {
+		other = badf(ErrNoKey, "the passphrase is wrong")
+	}
 	var tK []byte
 	mK := s.Secret
 	if s.Role == RoleRestore {
@@ -175,7 +179,7 @@ func (h *Header) Open(s SlotKey, nonces NonceSource) (*Keys, error) {
 			return nil, err
 		}
 		if !hmac.Equal(k.commitT, h.commitT[:]) {
-			return nil, badf(ErrAuthentic, "a slot's key is not the one the archive commits to")
+			return nil, other
 		}
 		if mK, err = k.wrapM.open(nil, h.emK, h.emKAAD()); err != nil {
 			return nil, badf(ErrAuthentic, "emK does not open")
@@ -184,6 +188,9 @@ func (h *Header) Open(s SlotKey, nonces NonceSource) (*Keys, error) {
 	k, err := NewKeys(h.Archive, tK, mK, nonces)
 	if err != nil {
 		return nil, err
+	}
+	if s.Role == RoleVerify && !hmac.Equal(k.commitM, h.commitM[:]) {
+		return nil, other
 	}
 	if !hmac.Equal(k.commitM, h.commitM[:]) {
 		return nil, badf(ErrAuthentic, "mK is not the one the archive commits to")

@@ -68,6 +68,10 @@ type SlotKey struct {
 	Role    Role
 	Archive [32]byte // archive id
 	Secret  []byte   // tK or mK, 32 bytes
+	// Guessed: it was opened with what people choose. That a key is not the
+	// one the archive commits to is then told as a wrong guess is, so that
+	// nobody learns from the answer which of many guesses a slot was made for.
+	Guessed bool
 }
 
 // ErrNotForMe: no slot is for this identity; try the next.

@@ -119,8 +119,11 @@ func (s *books) end(b *Batch) error {
 	if err != nil {
 		return err
 	}
-	if e.Counts != s.dir.Counts() || e.Root != format.Root(s.dir.Bytes()) {
-		return fmt.Errorf("%w: the end block counts other blocks than stand before it", format.ErrAuthentic)
+	if e.Counts != s.dir.Counts() {
+		return malformed("the end block counts other blocks than stand before it")
+	}
+	if e.Root != format.Root(s.dir.Bytes()) {
+		return fmt.Errorf("%w: the end block proves other blocks than stand before it", format.ErrAuthentic)
 	}
 	s.endAt, s.ended = s.offset, true
 	return nil

@@ -159,7 +159,7 @@ func openSealed(body, key []byte, role format.Role, archive [32]byte) (format.Sl
 	if err != nil {
 		return format.SlotKey{}, errPassphraseSlot
 	}
-	return format.SlotKey{Role: role, Archive: archive, Secret: secret}, nil
+	return format.SlotKey{Role: role, Archive: archive, Secret: secret, Guessed: true}, nil
 }
 
 var errPassphraseSlot = fmt.Errorf("the passphrase is wrong: %w", format.ErrNotForMe)
