@@ -156,8 +156,8 @@ func (g *generator) private(name string) []byte {
 		b = binary.BigEndian.AppendUint32(b, 0x0003000C)
 		b = append(b, 1, 0, 0, 0)
 		b = append(b, g.random(40)...)          // object key, wrapped
-		b = append(b, name...)                  // IV: name and counter
-		b = binary.BigEndian.AppendUint32(b, 1) //
+		b = append(b, name...)                  // IV: the name
+		b = binary.BigEndian.AppendUint32(b, 1) // and a counter
 		b = binary.BigEndian.AppendUint32(b, uint32(n))
 		return append(b, g.random(n+16)...) // and the tag
 	}
