@@ -4,6 +4,8 @@ import (
 	"context"
 	"iter"
 
+	"golang.org/x/sys/unix"
+
 	"tokar/backends"
 	"tokar/format"
 )
@@ -36,7 +38,11 @@ func (s *scan) entries() iter.Seq[backends.Entry] {
 		}
 		for _, at := range s.order {
 			name := s.index[at : at+objectNameLen : at+objectNameLen]
-			if !yield(s.objects.find(name).entry(name)) {
+			o := &object{typ: unix.DT_REG, listed: true}
+			if s.irregular {
+				o = s.objects.find(name)
+			}
+			if !yield(o.entry(name)) {
 				return
 			}
 		}

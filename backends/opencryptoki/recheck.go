@@ -1,8 +1,10 @@
 package opencryptoki
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -56,11 +58,9 @@ func (t *token) Recheck(ctx context.Context) (changed []backends.Entry, stable b
 	}
 	now := time.Now().UnixNano()
 	w := watch(t.dir, t.objects)
-	if w == t.watched && len(t.late) == 0 {
-		return nil, true, nil
-	}
 	if w == t.watched {
-		return t.late, false, nil
+		late := t.lateEntries()
+		return late, len(late) == 0, nil
 	}
 	before := t.scan
 	t.scan, err = scanToken(t.dir, t.objects, t.info.Property(propVariant) == variantTPM)
@@ -70,6 +70,14 @@ func (t *token) Recheck(ctx context.Context) (changed []backends.Entry, stable b
 	changed, err = t.compare(ctx, before)
 	t.opened = now
 	return changed, false, err
+}
+
+// lateEntries are the entries written between the opening of the token and
+// their turn: what was read may be half of a change.
+func (t *token) lateEntries() []backends.Entry {
+	byName := func(a, b backends.Entry) int { return bytes.Compare(a.Name, b.Name) }
+	slices.SortFunc(t.late, byName)
+	return slices.CompactFunc(t.late, func(a, b backends.Entry) bool { return byName(a, b) == 0 })
 }
 
 // compare gives the entries to be read again: what is new or was written since

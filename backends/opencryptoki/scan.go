@@ -20,6 +20,7 @@ type scan struct {
 	index     []byte // OBJ.IDX as read, or nil
 	indexAttr format.Attr
 	objects   objects // sorted by name
+	irregular bool    // some of them are no files
 	order     []int32 // offsets in index of the objects listed and there
 
 	state, foreign []backends.Entry // in the order of the list
@@ -122,6 +123,7 @@ func (s *scanner) walkObjects() error {
 	err := readDir(s.objectsDir, func(name []byte, typ byte) {
 		if isObjectName(name) {
 			s.objects = append(s.objects, object{key: objectKey(name), typ: typ})
+			s.irregular = s.irregular || typ != unix.DT_REG
 			return
 		}
 		others = append(others, dirEntry{string(name), typ})
