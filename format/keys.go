@@ -77,10 +77,12 @@ func (k *Keys) SlotKey(role Role) SlotKey {
 	return SlotKey{Role: role, Archive: k.archive, Secret: secret}
 }
 
-// Wipe zeroes tK and mK.
+// Wipe zeroes tK, mK and what was derived from them; the ciphers' own key
+// schedules are out of reach.
 func (k *Keys) Wipe() {
-	clear(k.tK)
-	clear(k.mK)
+	for _, b := range [][]byte{k.tK, k.mK, k.commitT, k.commitM, k.recordMAC, k.proof, k.slotMACt, k.slotMACm} {
+		clear(b)
+	}
 }
 
 // deriver makes working keys, one for each purpose, and keeps the first error.

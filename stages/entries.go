@@ -47,9 +47,9 @@ type tokenRun struct {
 
 	planned   uint64 // entries listed so far
 	replaced  uint64 // of them, superseded later
-	unread    sync.WaitGroup
+	unread    unread
 	vanished  atomic.Int64
-	last      uint64 // batch of its last entry
+	last      uint64 // batch of the last entry planned
 	rechecked bool
 	changed   []backends.Entry
 	stable    bool
@@ -127,6 +127,7 @@ func (e *entries) open(ctx context.Context, b *Batch) error {
 		t.seqs = map[string]uint64{}
 	}
 	t.list, t.stop = iter.Pull2(token.Entries(ctx))
+	t.last = e.batch
 	e.current = t
 	e.plan(b, planned{kind: format.KindToken, run: t, metadata: t.info.Encode(), entry: backends.Entry{Name: t.info.Name}})
 	return nil
@@ -138,7 +139,6 @@ func (e *entries) entry(b *Batch) error {
 	entry, err, ok := t.list()
 	if !ok {
 		t.stop()
-		t.last = e.batch
 		e.current = nil
 		e.ending = append(e.ending, t)
 		return nil
@@ -161,14 +161,15 @@ func (e *entries) planEntry(b *Batch, t *tokenRun, entry backends.Entry) {
 		t.seqs[key] = e.seq
 	}
 	t.planned++
-	t.unread.Add(1)
+	t.last = e.batch
+	t.unread.add()
 	e.plan(b, p)
 }
 
 // end waits until every entry of t is read, asks what changed meanwhile, plans
 // that to be read again, and at last plans the token's end.
 func (e *entries) end(ctx context.Context, b *Batch, t *tokenRun) error {
-	if err := waitFor(ctx, &t.unread); err != nil {
+	if err := t.unread.wait(ctx); err != nil {
 		return err
 	}
 	if r, ok := t.token.(backends.Rechecker); ok && !t.rechecked {
@@ -183,7 +184,6 @@ func (e *entries) end(ctx context.Context, b *Batch, t *tokenRun) error {
 			e.planEntry(b, t, t.changed[0])
 			t.changed = t.changed[1:]
 		}
-		t.last = e.batch
 		return nil
 	}
 	e.ending = e.ending[1:]
@@ -215,15 +215,40 @@ func (e *entries) close() {
 	}
 }
 
-// waitFor waits for a group, or for the end of the run.
-func waitFor(ctx context.Context, g *sync.WaitGroup) error {
-	done := make(chan struct{})
-	go func() {
-		g.Wait()
-		close(done)
-	}()
+// unread counts a token's entries that are planned and not yet read.
+type unread struct {
+	mu   sync.Mutex
+	n    int
+	none chan struct{} // closed when n falls to 0, where somebody waits
+}
+
+func (u *unread) add() {
+	u.mu.Lock()
+	u.n++
+	u.mu.Unlock()
+}
+
+func (u *unread) done() {
+	u.mu.Lock()
+	if u.n--; u.n == 0 && u.none != nil {
+		close(u.none)
+		u.none = nil
+	}
+	u.mu.Unlock()
+}
+
+// wait waits until everything is read, or for the end of the run.
+func (u *unread) wait(ctx context.Context) error {
+	u.mu.Lock()
+	if u.n == 0 {
+		u.mu.Unlock()
+		return nil
+	}
+	none := make(chan struct{})
+	u.none = none
+	u.mu.Unlock()
 	select {
-	case <-done:
+	case <-none:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

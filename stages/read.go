@@ -85,7 +85,7 @@ func (p *planned) done(r *format.Record) {
 	if r.Flags&format.Vanished != 0 {
 		p.run.vanished.Add(1)
 	}
-	p.run.unread.Done()
+	p.run.unread.done()
 }
 
 // Reverse restores.

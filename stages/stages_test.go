@@ -223,3 +223,19 @@ func TestListAndCat(t *testing.T) {
 		t.Fatalf("a verifier's key opens a wrapped payload: %v", err)
 	}
 }
+
+// A token's end is not lost at any number of entries, however they fill the
+// batches.
+func TestEveryNumberOfEntries(t *testing.T) {
+	for n := batchEntries - 10; n < batchEntries+10; n++ {
+		m := newMemory(madeToken("one", n, 10), madeToken("two", 2*batchEntries-n, 10))
+		o := archiveOptions()
+		o.Workers = 1 + n%3
+		for _, names := range [][]string{{"one"}, {"one", "two"}, {"two", "one"}} {
+			b := archive(t, m, o, names...)
+			if s, err := Verify(context.Background(), stream(b), opening(restoreKey)); err != nil || int(s.Tokens) != len(names) {
+				t.Fatalf("%d entries: %+v: %v", n, s, err)
+			}
+		}
+	}
+}
