@@ -27,7 +27,7 @@ type content struct {
 // content checks the inside of a public object; true if all of it is public.
 func (v *validator) content(p *report, h objectFile) bool {
 	c := content{order: v.orderOf(h.body)}
-	if own, ok := cryptoki.OrderOf(h.body); ok && v.orderKnown && own != v.order {
+	if own, ok := cryptoki.OrderOf(h.body); ok && v.orderKnown && own != v.order && h.format == formatNew {
 		p.add(ByteOrder, h.at+4, "%s-endian in a token of a %s-endian machine: the library does not load it", own, v.order)
 	}
 	if len(h.body) >= cryptoki.ObjectHeader && !bytes.Equal(cryptoki.ObjectName(h.body), p.r.Name) {

@@ -3,6 +3,7 @@ package opencryptoki
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,11 +33,18 @@ func (Backend) Find(ctx context.Context, path string) (backends.Found, error) {
 	switch {
 	case !info.IsDir():
 		f.pass(path, "not a directory")
-	case !f.token(path, tokenName(abs)):
-		err = f.below(path, filepath.Base(abs) == tpmBase)
+	default:
+		var done bool
+		done, err = f.token(path, tokenName(abs))
+		if !done && err == nil {
+			err = f.below(path, filepath.Base(abs) == tpmBase)
+		}
+	}
+	if err != nil {
+		return backends.Found{}, fmt.Errorf("cannot look for tokens: %w", err)
 	}
 	slices.SortFunc(f.Tokens, func(a, b backends.Location) int { return cmp.Compare(string(a.Name), string(b.Name)) })
-	return f.Found, err
+	return f.Found, nil
 }
 
 // tokenName is what a token given by its own path is called.
@@ -55,31 +63,37 @@ type finder struct {
 }
 
 // token adds the token at path, if one is there, and says whether the place is
-// dealt with.
-func (f *finder) token(path string, name format.Name) bool {
+// dealt with. A place that cannot be looked at is an error: it may be a token.
+func (f *finder) token(path string, name format.Name) (done bool, err error) {
 	if reason := noToken(filepath.Base(name.String())); reason != "" {
 		f.pass(path, reason)
-		return true
+		return true, nil
 	}
-	if !holdsToken(path) {
-		return false
+	if holds, err := holdsToken(path); !holds {
+		return false, err
 	}
 	f.Tokens = append(f.Tokens, backends.Location{Kind: Kind, Name: name, Path: path})
 	if string(name) == tpmBase && isTPM(path) {
-		f.users(path)
+		return true, f.users(path)
 	}
-	return true
+	return true, nil
 }
 
 // users adds the tokens of users below a TPM token; other directories there
 // are part of that token.
-func (f *finder) users(path string) {
-	children, _ := os.ReadDir(path)
+func (f *finder) users(path string) error {
+	children, err := os.ReadDir(path)
 	for _, c := range children {
-		if child := filepath.Join(path, c.Name()); c.IsDir() && holdsToken(child) {
-			f.token(child, format.NameOf(tpmBase, c.Name()))
+		child := filepath.Join(path, c.Name())
+		if !c.IsDir() || err != nil {
+			continue
+		}
+		var holds bool
+		if holds, err = holdsToken(child); holds {
+			_, err = f.token(child, format.NameOf(tpmBase, c.Name()))
 		}
 	}
+	return err
 }
 
 // below adds the tokens one level below a base directory, two below its TPM
@@ -87,31 +101,41 @@ func (f *finder) users(path string) {
 func (f *finder) below(path string, ofTPM bool) error {
 	children, err := os.ReadDir(path)
 	if err != nil {
-		return fmt.Errorf("cannot look for tokens: %w", err)
+		return err
 	}
 	for _, c := range children {
 		if err := f.ctx.Err(); err != nil {
 			return err
 		}
-		child := filepath.Join(path, c.Name())
-		name := format.NameOf(c.Name())
-		if ofTPM {
-			name = format.NameOf(tpmBase, c.Name())
-		}
-		switch {
-		case c.Type()&os.ModeSymlink != 0:
-			f.pass(child, "a symbolic link")
-		case !c.IsDir():
-			f.pass(child, "not a directory")
-		case f.token(child, name):
-		case c.Name() == tpmBase && !ofTPM:
-			if err := f.below(child, true); err != nil {
-				return err
-			}
-		default:
-			f.pass(child, "no "+nvtokName)
+		if err := f.child(filepath.Join(path, c.Name()), c, ofTPM); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// child looks at one entry of a base directory, or of its TPM directory.
+func (f *finder) child(path string, c os.DirEntry, ofTPM bool) error {
+	name := format.NameOf(c.Name())
+	if ofTPM {
+		name = format.NameOf(tpmBase, c.Name())
+	}
+	if c.Type()&os.ModeSymlink != 0 {
+		f.pass(path, "a symbolic link")
+		return nil
+	}
+	if !c.IsDir() {
+		f.pass(path, "not a directory")
+		return nil
+	}
+	done, err := f.token(path, name)
+	switch {
+	case done || err != nil:
+		return err
+	case c.Name() == tpmBase && !ofTPM:
+		return f.below(path, true)
+	}
+	f.pass(path, "no "+nvtokName)
 	return nil
 }
 
@@ -137,9 +161,12 @@ func noToken(name string) string {
 }
 
 // holdsToken says whether a directory has something called NVTOK.DAT.
-func holdsToken(path string) bool {
-	var st unix.Stat_t
-	return unix.Lstat(filepath.Join(path, nvtokName), &st) == nil
+func holdsToken(path string) (bool, error) {
+	_, err := os.Lstat(filepath.Join(path, nvtokName))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // isTPM tells a TPM token by its model, or by the files that only it has.

@@ -159,7 +159,7 @@ func (s *scanner) addFile(parts []string, e dirEntry) {
 	if len(parts) == 2 && parts[0] == objectsName {
 		entry.Place = inObjects
 	}
-	if !e.regular() {
+	if !e.regular() || entry.Name.String() == objectsName {
 		entry.Flags |= format.Refused
 		entry.Findings = irregular(entry.Name.String(), e.typ)
 	} else if file, ok := tempOf(e.name); ok {
@@ -212,12 +212,21 @@ func (s *scanner) finish() {
 	sort.SliceStable(s.foreign, func(i, j int) bool {
 		return string(s.foreign[i].Name) < string(s.foreign[j].Name)
 	})
-	on := s.indexEntry
-	if on == nil && len(s.state) > 0 {
-		on = &s.state[0]
-	}
-	if on != nil {
+	if on := s.indexEntry; on != nil {
 		on.Findings = append(on.Findings, s.found.all()...)
+	} else {
+		s.report(s.found.all())
+	}
+}
+
+// report puts findings on the token as a whole on the entry of NVTOK.DAT, or
+// on the first there is.
+func (s *scan) report(found []format.Finding) {
+	for _, list := range [][]backends.Entry{s.state, s.foreign} {
+		if len(list) > 0 {
+			list[0].Findings = append(list[0].Findings, found...)
+			return
+		}
 	}
 }
 

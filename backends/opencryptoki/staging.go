@@ -175,7 +175,7 @@ func checkToken(t *format.Token) error {
 			continue
 		}
 		parts := d.Name.Components()
-		if d.Name.Check() != nil || len(parts) > maxParts || stateRank(parts) > 0 || d.Name.String() == indexPath {
+		if d.Name.Check() != nil || len(parts) > maxParts {
 			return fmt.Errorf("token %s: directory %q: %w", t.Name, d.Name.String(), backends.ErrBadName)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -131,7 +132,7 @@ func (t *token) variant(n nvtok) string {
 
 // byteOrder tells the writer's byte order: in the old format from NVTOK.DAT,
 // in the new, which is big-endian outside, from the inside of a public object
-// among the first ones.
+// among the first ones. Old objects tell it too, where NVTOK.DAT is damaged.
 func (t *token) byteOrder(n nvtok) string {
 	if n.orderKnown {
 		return n.order.String()
@@ -143,17 +144,21 @@ func (t *token) byteOrder(n nvtok) string {
 			continue
 		}
 		h := parseObjectFile(f.data, n.format)
-		if h.private {
-			continue
+		order, ok := cryptoki.OrderOf(h.body)
+		switch {
+		case h.format == formatOld:
+			order, ok = oldWord(f.data)
+		case h.private:
+			ok = false
 		}
-		if order, ok := cryptoki.OrderOf(h.body); ok {
+		if ok {
 			return order.String()
 		}
 	}
 	return unknown
 }
 
-// checkState adds to the entry of NVTOK.DAT what is missing beside it.
+// checkState reports what is missing beside NVTOK.DAT.
 func (t *token) checkState(n nvtok, noObjects error) {
 	var found findings
 	variant := t.variant(n)
@@ -167,11 +172,10 @@ func (t *token) checkState(n nvtok, noObjects error) {
 	if ownKeys && noObjects == unix.ENOENT {
 		found.add(Missing, objectsName, -1, "there is no directory %s", objectsName)
 	}
-	for i := range t.scan.state {
-		if e := &t.scan.state[i]; string(e.Name) == nvtokName {
-			e.Findings = append(e.Findings, found.all()...)
-		}
+	if !slices.ContainsFunc(t.scan.state, func(e backends.Entry) bool { return string(e.Name) == nvtokName }) {
+		found.add(Missing, nvtokName, -1, "it is no file: the library does not see the token")
 	}
+	t.scan.report(found.all())
 }
 
 // Close gives the descriptors back.

@@ -99,6 +99,9 @@ func (v *validator) oldHeader(p *report, b []byte, h objectFile) {
 		return
 	}
 	n := v.oldLength(b)
+	if order, ok := oldWord(b); ok && v.orderKnown && v.order.Uint32(b) != n {
+		p.add(ByteOrder, 0, "%s-endian in a token of a %s-endian machine: the library does not load it", order, v.order)
+	}
 	p.length(0, n, oldHeader, 0)
 	body := len(b) - oldHeader
 	if h.private && n == uint32(len(b)) && (body < oldLeastBody || body%v.block != 0) {

@@ -1,0 +1,108 @@
+package opencryptoki
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tokar/backends"
+	"tokar/format"
+)
+
+// Odd directories: what is there is told, nothing is dropped in silence, and
+// what was archived can be restored.
+func TestOddDirectories(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(dir string) error
+		kind string
+		file string
+	}{
+		{"TOK_OBJ is a link", func(dir string) error {
+			return errors.Join(os.Rename(dir+"/TOK_OBJ", dir+"/elsewhere"), os.Symlink("elsewhere", dir+"/TOK_OBJ"))
+		}, Irregular, objectsName},
+		{"TOK_OBJ is a file", func(dir string) error {
+			return errors.Join(os.RemoveAll(dir+"/TOK_OBJ"), os.WriteFile(dir+"/TOK_OBJ", nil, 0o660))
+		}, Irregular, objectsName},
+		{"no TOK_OBJ", func(dir string) error { return os.RemoveAll(dir + "/TOK_OBJ") }, Missing, objectsName},
+		{"NVTOK.DAT is a directory", func(dir string) error {
+			return errors.Join(os.Remove(dir+"/NVTOK.DAT"), os.Mkdir(dir+"/NVTOK.DAT", 0o770))
+		}, Missing, nvtokName},
+		{"OBJ.IDX is a link", func(dir string) error {
+			return errors.Join(os.Rename(dir+"/TOK_OBJ/OBJ.IDX", dir+"/index"), os.Symlink("../index", dir+"/TOK_OBJ/OBJ.IDX"))
+		}, Irregular, indexPath},
+		{"an object is a directory", func(dir string) error {
+			return errors.Join(os.Remove(dir+"/TOK_OBJ/10000000"), os.Mkdir(dir+"/TOK_OBJ/10000000", 0o770))
+		}, Irregular, "TOK_OBJ/10000000"},
+		{"deep directories", func(dir string) error {
+			return errors.Join(os.MkdirAll(dir+"/a/b/c/d/e", 0o700), os.WriteFile(dir+"/a/b/c/f", nil, 0o600))
+		}, TooDeep, "a/b/c/d"},
+		{"a file named as an object", func(dir string) error {
+			return os.WriteFile(dir+"/10000000", nil, 0o600)
+		}, Clash, "10000000"},
+		{"no MK_SO", func(dir string) error { return os.Remove(dir + "/MK_SO") }, Missing, soKeyName},
+		{"an empty object", func(dir string) error {
+			return os.WriteFile(dir+"/TOK_OBJ/OBabcdef", nil, 0o600)
+		}, Unlisted, "TOK_OBJ/OBabcdef"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := copyToken(t, filepath.Join(fixtureDir, "swtok-old-small"), t.TempDir()+"/swtok")
+			check(t, c.do(dir))
+			info, records := readToken(t, dir)
+			expect(t, records, c.kind, c.file, -1)
+			restore(t, info, records, true, func(r *format.Record) bool { return !r.Absent() })
+		})
+	}
+}
+
+// A fresh token has neither objects nor index.
+func TestFreshToken(t *testing.T) {
+	dir := copyToken(t, filepath.Join(fixtureDir, "swtok-old-small"), t.TempDir()+"/swtok")
+	check(t, os.RemoveAll(dir+"/TOK_OBJ"))
+	check(t, os.Mkdir(dir+"/TOK_OBJ", 0o770))
+	info, records := readToken(t, dir)
+	for _, r := range records {
+		if len(r.Details.Findings) > 0 {
+			t.Errorf("%s: %v", r.Name, r.Details.Findings)
+		}
+	}
+	restored, found := restore(t, info, records, true, func(*format.Record) bool { return true })
+	if count(found, NewIndex) > 0 {
+		t.Errorf("findings %v", found)
+	}
+	if _, err := os.Stat(filepath.Join(restored, indexPath)); err == nil {
+		t.Error("an index was made where there was none")
+	}
+}
+
+// Findings on one entry are bounded.
+func TestManyFindings(t *testing.T) {
+	dir := copyToken(t, filepath.Join(fixtureDir, "swtok-old-small"), t.TempDir()+"/swtok")
+	check(t, os.WriteFile(filepath.Join(dir, indexPath), []byte(strings.Repeat("garbage\n", 1000)), 0o660))
+	_, records := readToken(t, dir)
+	for _, r := range records {
+		if n := len(r.Details.Findings); n > maxFindings+1 {
+			t.Errorf("%s: %d findings", r.Name, n)
+		}
+	}
+}
+
+// A directory that may hold a token and cannot be looked at stops the search.
+func TestFindForbidden(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may look everywhere")
+	}
+	dir := t.TempDir()
+	copyToken(t, filepath.Join(fixtureDir, "swtok-old-small"), dir+"/swtok")
+	check(t, os.Chmod(dir+"/swtok", 0))
+	defer os.Chmod(dir+"/swtok", 0o700)
+	if found, err := (Backend{}).Find(context.Background(), dir); err == nil {
+		t.Errorf("found %v", found)
+	}
+	if _, err := (Backend{}).Open(context.Background(), backends.Location{Name: format.NameOf("swtok"), Path: dir + "/swtok"}); err == nil {
+		t.Error("opened")
+	}
+}
