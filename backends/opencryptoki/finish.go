@@ -99,7 +99,7 @@ func (s *staging) Commit(ctx context.Context) error {
 		return err
 	}
 	parts := s.token.Name.Components()
-	parent, err := makeParents(s.base, parts[:len(parts)-1])
+	parent, err := s.makeParents(parts[:len(parts)-1])
 	if err == nil {
 		err = rename(s.base, s.place, parent, parts[len(parts)-1])
 		if err == nil {
@@ -115,9 +115,10 @@ func (s *staging) Commit(ctx context.Context) error {
 }
 
 // makeParents makes the directories above a token, such as tpm above tpm/USER,
-// open to their group as openCryptoki's packages make it.
-func makeParents(base int, parts []string) (int, error) {
-	fd, err := makeDirs(base, nil)
+// where they are not there. Commit has no findings: what the system refuses to
+// set on them stays as it is.
+func (s *staging) makeParents(parts []string) (int, error) {
+	fd, err := makeDirs(s.base, nil)
 	for i := 0; i < len(parts) && err == nil; i++ {
 		made := !exists(fd, parts[i])
 		var next int
@@ -125,10 +126,22 @@ func makeParents(base int, parts []string) (int, error) {
 		unix.Close(fd)
 		fd = next
 		if err == nil && made {
-			err = errors.Join(unix.Fchmod(fd, 0o770), unix.Fsync(fd))
+			err = errors.Join(s.setAttr(fd, parts[i], s.parentAttr(), false), unix.Fsync(fd))
 		}
 	}
 	return fd, err
+}
+
+// parentAttr is what the archive tells of the directory above the token, or
+// else what openCryptoki's packages make it.
+func (s *staging) parentAttr() format.Attr {
+	a := format.Attr{Mode: 0o770, UID: anyone, GID: anyone}
+	var mode, uid, gid uint32
+	n, _ := fmt.Sscanf(s.token.Property(propParent), "%o %d %d", &mode, &uid, &gid)
+	if n == 3 {
+		a = format.Attr{Mode: mode & dirMode, UID: uid, GID: gid}
+	}
+	return a
 }
 
 // rename moves a directory to a name that must be free.

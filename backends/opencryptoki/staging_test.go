@@ -169,3 +169,17 @@ func TestNamesRefused(t *testing.T) {
 		}
 	}
 }
+
+// The directory above a user's TPM token comes back with its mode and group.
+func TestParent(t *testing.T) {
+	src := filepath.Join(t.TempDir(), tpmBase)
+	copyToken(t, filepath.Join(fixtureDir, "tpmtok-old"), filepath.Join(src, "root"))
+	check(t, os.Chmod(src, os.ModeSetgid|0o750))
+	info, records := readToken(t, src)
+	dir, _ := restore(t, info, records, true, func(*format.Record) bool { return true })
+	st, err := os.Stat(filepath.Dir(dir))
+	check(t, err)
+	if st.Mode() != os.ModeDir|os.ModeSetgid|0o750 {
+		t.Errorf("mode %v", st.Mode())
+	}
+}

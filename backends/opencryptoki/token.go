@@ -96,9 +96,22 @@ func (t *token) describe(name format.Name, n nvtok, nv file) {
 	if n.migrated {
 		add(propMigrated, migratedWord)
 	}
+	if parent, ok := t.parent(name); ok {
+		add(propParent, parent)
+	}
 	if n.variant() == variantICSF {
 		t.info.Notes = append(t.info.Notes, "an ICSF token: its objects live on the z/OS host and are not in this archive")
 	}
+}
+
+// parent describes the directory of the users' TPM tokens, which must let its
+// group in and belongs to none of them.
+func (t *token) parent(name format.Name) (property string, ok bool) {
+	var st unix.Stat_t
+	if len(name.Components()) < 2 || unix.Fstatat(t.dir, "..", &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		return "", false
+	}
+	return fmt.Sprintf("%04o %d %d", st.Mode&dirMode, st.Uid, st.Gid), true
 }
 
 // formatByKeys tells the format from the length of MK_SO where NVTOK.DAT does
