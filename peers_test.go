@@ -47,7 +47,7 @@ func TestPeerOpenCryptoki(t *testing.T) {
 func buildTokar(t *testing.T) string {
 	t.Helper()
 	tokar := filepath.Join(t.TempDir(), "tokar")
-	if out, err := exec.Command("go", "build", "-o", tokar, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", tokar, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return tokar
