@@ -142,7 +142,7 @@ func ParseDirectory(b []byte, c Counts) (*Lookup, error) {
 	if c.Data+c.Index > uint64(len(b)/dirEntrySize) || c.Superseded > uint64(len(b)/8) {
 		return nil, badf(ErrMalformed, "a directory of %d bytes for %d frames", len(b), c.Data+c.Index)
 	}
-	var records, tokens, at, block, chunk uint64
+	var records, indexed, tokens, at, block, chunk uint64
 	part := uint32(0)
 	for range c.Data + c.Index {
 		e, err := decodeDirEntry(r)
@@ -171,15 +171,19 @@ func ParseDirectory(b []byte, c Counts) (*Lookup, error) {
 			records += uint64(e.Count)
 			l.data = append(l.data, e)
 		} else {
+			indexed += uint64(e.Count)
 			l.index = append(l.index, e)
 		}
 	}
 	if part > 0 {
 		return nil, badf(ErrMalformed, "the directory ends in the middle of a block")
 	}
-	for range l.index {
+	for _, e := range l.index {
 		t := chunkTail{token: r.u32(), count: r.u32()}
 		t.filter = filter(r.bytes(int(r.u32())))
+		if r.err == nil && t.count != e.Count {
+			return nil, badf(ErrMalformed, "the directory gives %s two counts", e.FrameHeader)
+		}
 		tokens = max(tokens, uint64(t.token))
 		l.chunks = append(l.chunks, t)
 	}
@@ -189,7 +193,7 @@ func ParseDirectory(b []byte, c Counts) (*Lookup, error) {
 	if err := r.end("the directory"); err != nil {
 		return nil, err
 	}
-	if uint64(len(l.data)) != c.Data || records != c.Records || tokens != c.Tokens || uint64(len(l.superseded)) != c.Superseded {
+	if uint64(len(l.data)) != c.Data || records != c.Records || indexed != c.Records || tokens != c.Tokens || uint64(len(l.superseded)) != c.Superseded {
 		return nil, badf(ErrMalformed, "the end block's counts are not the directory's sums")
 	}
 	return l, nil

@@ -97,7 +97,7 @@ func (l *lookup) readHeaders(end int64) (*format.Header, error) {
 	case errFront != nil:
 		l.front = true
 		return back, nil
-	case whole(errBack) && !front.Equal(back):
+	case whole(errBack) && (back == nil || !front.Equal(back)):
 		return nil, malformed("the header's copy at the end differs from the one at the beginning")
 	case l.base != int64(len(front.Bytes())):
 		return nil, malformed("the first block is not where the header ends")
@@ -125,15 +125,22 @@ func (l *lookup) readDirectory(footer format.Footer) error {
 		return err
 	}
 	f := format.FrameHeader{Kind: format.DirectoryBlock, Last: true}
-	for at := int64(footer.Directory); at < int64(footer.End); f.Number++ {
+	at := int64(footer.Directory)
+	for ; at < int64(footer.End); f.Number++ {
 		piece, err := l.frame(at, f)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case len(piece) == 0 || len(piece) > format.DirPiece || len(dir)%format.DirPiece != 0:
+			return malformed("%s of %d bytes", f, len(piece))
 		}
 		if dir = append(dir, piece...); uint64(len(dir)) > limit {
 			return malformed("a directory of more than %d bytes", limit)
 		}
 		at += int64(len(l.raw))
+	}
+	if at != int64(footer.End) {
+		return malformed("the end block does not follow the directory")
 	}
 	if format.Root(dir) != l.end.Root {
 		return fmt.Errorf("%w: the directory is not the one that the end block proves", format.ErrAuthentic)
@@ -164,9 +171,18 @@ func (l *lookup) frame(at int64, want format.FrameHeader) ([]byte, error) {
 	return l.table, err
 }
 
+// listed reads a frame that the directory lists.
+func (l *lookup) listed(e format.DirEntry) ([]byte, error) {
+	front, err := l.frame(int64(e.Offset), e.FrameHeader)
+	if err == nil && len(l.raw) != int(e.Length) {
+		err = malformed("%s of %d bytes where the directory lists %d", e.FrameHeader, len(l.raw), e.Length)
+	}
+	return front, err
+}
+
 // chunk reads an index chunk and proves it. Its records are the caller's.
 func (l *lookup) chunk(e format.DirEntry) ([]format.Record, error) {
-	front, err := l.frame(int64(e.Offset), e.FrameHeader)
+	front, err := l.listed(e)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +234,7 @@ func (l *lookup) record(want *format.Record) (*format.Record, error) {
 // data reads a data frame and proves it.
 func (l *lookup) data(e format.DirEntry) error {
 	l.recs = nil
-	front, err := l.frame(int64(e.Offset), e.FrameHeader)
+	front, err := l.listed(e)
 	if err != nil {
 		return err
 	}
