@@ -19,7 +19,7 @@ START := $(shell date +%s)
 say = @printf '\n=== %s (at %ds)\n' "$(1)" $$(($$(date +%s) - $(START)))
 
 .PHONY: help build test lint fuzz cross bench demo
-.PHONY: peers units race bigendian fuzz-briefly missing build/gotest
+.PHONY: peers units race bigendian fuzz-briefly bench-briefly missing build/gotest
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 10
@@ -27,7 +27,7 @@ help: ## this list
 build: ## ./tokar for this machine
 	$(GOBUILD) -o tokar .
 
-test: peers lint units race bigendian fuzz-briefly cross demo missing ## everything; with CI=true peers are installed and none may be absent
+test: peers lint units race bigendian fuzz-briefly cross demo bench-briefly missing ## everything; with CI=true peers are installed and none may be absent
 
 lint: ## gofmt, go vet, staticcheck, the direction of imports
 	$(call say,lint)
@@ -82,6 +82,13 @@ bigendian: build/gotest
 fuzz-briefly:
 	$(call say,fuzz)
 	@tools/fuzz.sh 3s
+
+# That measuring works, and that made tokens are sound and come back equal; no number of it means anything.
+bench-briefly: build
+	$(call say,bench on a very small tree)
+	@if command -v age >/dev/null && command -v zstd >/dev/null; then \
+		BENCH_TOKENS=2 BENCH_OBJECTS=40 BENCH_RUNS=1 $(MAKE) bench; \
+	fi
 
 # Last: what this machine could not show. In CI that is a failure.
 missing:
