@@ -93,7 +93,7 @@ bench-briefly: build
 # Last: what this machine could not show. In CI that is a failure.
 missing:
 	$(call say,peers that are not here)
-	@testdata/peers/peers.sh missing || [ "$$CI" != true ]
+	@testdata/peers/peers.sh missing || [ "$${CI:-}" != true ]
 
 build/gotest:
 	@go build -C tools -o ../build/ ./gotest
