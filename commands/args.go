@@ -3,6 +3,7 @@ package commands
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 )
@@ -67,7 +68,7 @@ func unknownCommand(table []*command, word string, bundle error) error {
 	for _, c := range table {
 		names = append(names, c.name)
 	}
-	if near := nearest(word, names); near != "" && !strings.HasPrefix(word, "-") {
+	if near := nearest(word, names); near != "" && !bundleLike(word) && word[0] != '-' {
 		return usagef("", "unknown command %s, did you mean %s", quote(word), near)
 	}
 	return bundle
@@ -142,13 +143,15 @@ func (s *scanner) long(w string) error {
 }
 
 func (s *scanner) short(letters string) error {
-	for i, l := range letters {
-		letter := string(l)
+	for letters != "" {
+		l, n := utf8.DecodeRuneInString(letters)
+		letter, after := letters[:n], letters[n:]
+		letters = after
 		if l == 'h' {
 			s.help = true
 			continue
 		}
-		f, after := s.lookup(letter), letters[i+len(letter):]
+		f := s.lookup(letter)
 		switch {
 		case f == nil:
 			return s.unknown("-"+letter, letterAnswers[l])
@@ -236,16 +239,13 @@ func takesValue(f cli.Flag) bool {
 
 // nearest finds the name that word was probably meant to be, or nothing.
 func nearest(word string, names []string) string {
-	best, at := "", 1+len(word)/3
-	if len(word) < 3 {
-		return ""
-	}
+	best, most := "", min(len(word)/3, 2)
 	for _, n := range names {
-		if strings.HasPrefix(n, word) {
+		if len(word) > 2 && strings.HasPrefix(n, word) {
 			return n
 		}
-		if d := distance(word, n); d <= min(at, 2) && (best == "" || d < at) {
-			best, at = n, d
+		if d := distance(word, n); d <= most {
+			best, most = n, d-1
 		}
 	}
 	return best

@@ -74,6 +74,12 @@ var longAnswers = map[string]string{
 	"list":      "the command comes first: tokar list",
 }
 
+// bundleLike says whether a word has only letters that tar's first word may
+// have.
+func bundleLike(word string) bool {
+	return strings.Trim(word, "-ctxfvCTXOzJa"+"jZruAdhPimopSsgWk") == ""
+}
+
 // unbundle turns tar's first word and the values after it into a command and
 // flags. With a dash before it (tar -cf x) the word means the same where that
 // is certain.
@@ -114,7 +120,7 @@ func bundleMode(word, letters string) (string, error) {
 	for _, l := range letters {
 		name := modeLetters[l]
 		switch {
-		case name == "" && strings.ContainsRune("ruAd", l) && mode == "":
+		case name == "" && strings.ContainsRune("ruAd", l) && mode == "" && bundleLike(word):
 			return "", usagef("", "%c in %s: %s", l, quote(word), letterAnswers[l])
 		case name != "" && mode != "":
 			return "", usagef("", "unknown command %s", quote(word))

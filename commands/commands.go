@@ -144,6 +144,7 @@ func (s *session) openJSON(c *cli.Context) error {
 func (s *session) stdoutTaken() {
 	r := s.report
 	r.namesTo = newText(os.Stderr)
+	r.namesTo.lines = true // between other messages
 	if r.json != nil && r.json.out == r.out {
 		r.json = &jsonLines{out: r.namesTo, shared: true}
 	}

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -167,7 +168,8 @@ func weakest(ctx context.Context, to keyslot.Recipients) error {
 		return err
 	}
 	defer keys.Wipe()
-	if _, err = to.Wrap(ctx, keys); err != nil && codeOf(err) == exitFailed {
+	_, err = to.Wrap(ctx, keys)
+	if f := (*failure)(nil); err != nil && ctx.Err() == nil && !errors.As(err, &f) {
 		return &failure{code: exitUsage, err: err}
 	}
 	return err

@@ -63,6 +63,9 @@ type extractOptions struct {
 
 func extractOptionsOf(s *session, c *cli.Context) (o extractOptions, err error) {
 	o = extractOptions{dir: s.dir, damaged: c.Bool("damaged"), dryRun: c.Bool("dry-run")}
+	if err = s.claimArchive(c.String("file")); err != nil {
+		return o, err
+	}
 	if o.sel, err = selectionOf(s, c); err != nil {
 		return o, err
 	}

@@ -95,6 +95,3 @@ func setChar(s string) (rune, int) {
 	}
 	return utf8.DecodeRuneInString(s)
 }
-
-// literal says whether a pattern has no wildcard.
-func literal(pattern string) bool { return !strings.ContainsAny(pattern, `*?[\`) }

@@ -65,7 +65,7 @@ func duplicate(n int) (*os.File, error) {
 // claimStdin lets one reader have stdin: two would each get a part, and a
 // passphrase could come out of an archive.
 func (s *session) claimStdin(what string) error {
-	if s.stdinFor != "" {
+	if s.stdinFor != "" && s.stdinFor != what {
 		return usagef(s.name, "stdin is read for %s and cannot give %s too", s.stdinFor, what)
 	}
 	s.stdinFor = what
@@ -80,6 +80,17 @@ type archiveFile struct {
 	head bytes.Buffer // of what came through a pipe, to say what it is
 }
 
+const theArchive = "the archive"
+
+// claimArchive takes stdin for the archive, if it comes from there, before a
+// key or a list of names is read from it.
+func (s *session) claimArchive(path string) error {
+	if n, ok := descriptor(path); path == "" || path == "-" || ok && n == 0 {
+		return s.claimStdin(theArchive)
+	}
+	return nil
+}
+
 func (s *session) openArchive(path string) (*archiveFile, error) {
 	if err := refuseRemote(s.name, path); err != nil {
 		return nil, err
@@ -87,7 +98,7 @@ func (s *session) openArchive(path string) (*archiveFile, error) {
 	if path == "" {
 		path = "-"
 	}
-	f, err := s.open(path, "the archive")
+	f, err := s.open(path, theArchive)
 	if err != nil {
 		return nil, err
 	}

@@ -43,6 +43,9 @@ type listOptions struct {
 }
 
 func listOptionsOf(s *session, c *cli.Context) (o listOptions, err error) {
+	if err = s.claimArchive(c.String("file")); err != nil {
+		return o, err
+	}
 	if o.sel, err = selectionOf(s, c); err != nil {
 		return o, err
 	}

@@ -12,11 +12,10 @@ import (
 
 // row is one entry as list shows it:
 //
-//	mode       owner  class        key type  size  time                 name  "label" id
-//	o-rw-rw---- 0/110 private-key  rsa       1231  2026-11-01 10:00:00  p swtok/10000000 "backup" id=01
+//	orw-rw---- p- 0/110 private-key rsa 1231 2026-11-01T10:00:00Z swtok/10000000 label=backup id=01
 //
-// The first letter is the kind of entry. What a verifier's key does not show
-// is a question mark.
+// kind and mode, marks, owner, class, key type, size, time, name. What a
+// verifier's key does not show is a question mark.
 func row(t *format.Token, r *format.Record) string {
 	mode, owner, when := "?????????", "?/?", "?"
 	if a := r.Details.Attr; a.Known {

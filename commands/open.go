@@ -17,6 +17,9 @@ type openOptions struct {
 
 func openOptionsOf(s *session, c *cli.Context) (o openOptions, err error) {
 	o.file = c.String("file")
+	if err = s.claimArchive(o.file); err != nil {
+		return o, err
+	}
 	if o.jobs, err = jobs(s, c); err != nil {
 		return o, err
 	}

@@ -137,7 +137,7 @@ func prompt(s *session, what string, fresh bool) ([]byte, error) {
 	}
 	defer tty.Close()
 	secret, err := askHidden(s, tty, "Enter "+what+": ")
-	if err != nil || !fresh {
+	if err != nil || !fresh || len(secret) == 0 {
 		return secret, err
 	}
 	again, err := askHidden(s, tty, "Again: ")
