@@ -148,6 +148,9 @@ func create(ctx context.Context, s *session, o createOptions) error {
 		err = failedf("", "no token could be opened")
 	}
 	if err == nil {
+		err = s.report.said()
+	}
+	if err == nil {
 		err = out.commit()
 	}
 	if err != nil {

@@ -111,7 +111,7 @@ func (s *session) openArchive(path string) (*archiveFile, error) {
 	case term.IsTerminal(int(f.Fd())):
 		err = usagef(s.name, "the archive would be read from the terminal; give it with -f FILE or through a pipe")
 	case !info.Mode().IsRegular():
-		a.Reader = io.TeeReader(&patientReader{s.ctx, f}, &limited{&a.head})
+		a.Reader = io.TeeReader(s.patient(f), &limited{&a.head})
 	}
 	if err != nil {
 		f.Close()
@@ -204,6 +204,9 @@ func (r *patientReader) Read(p []byte) (int, error) {
 		}
 	}
 }
+
+// patient reads f, and stops when the run does.
+func (s *session) patient(f *os.File) io.Reader { return &patientReader{s.ctx, f} }
 
 // limited keeps the first bytes and takes the rest without a word.
 type limited struct{ b *bytes.Buffer }

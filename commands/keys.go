@@ -90,7 +90,7 @@ func (s *session) recipients(flag string, keys, files []string) (all []format.Re
 		if err != nil {
 			return nil, &failure{code: exitUsage, err: err}
 		}
-		rs, err := keyslot.ParseRecipients(f, path, s.ui(""))
+		rs, err := keyslot.ParseRecipients(s.patient(f), path, s.ui(""))
 		f.Close()
 		if err != nil {
 			return nil, usagef(s.name, "%w", err)
@@ -146,7 +146,7 @@ func (s *session) identity(path string, source secretSource) (format.Identity, e
 	}
 	defer f.Close()
 	s.warnIfReadable(f, path)
-	id, err := keyslot.ParseIdentities(f, path, s.ui(source))
+	id, err := keyslot.ParseIdentities(s.patient(f), path, s.ui(source))
 	if err != nil {
 		return nil, usagef(s.name, "%w", err)
 	}

@@ -203,6 +203,15 @@ func (r *report) finish(err error, sum *jsonSummary) (int, error) {
 	return code, err
 }
 
+// said is an error where what was printed did not arrive: a command that is
+// about to make its result final asks first.
+func (r *report) said() error {
+	if err := r.out.flush(); err != nil && !r.spared(err) {
+		return r.unwritten(err)
+	}
+	return nil
+}
+
 // flush makes sure of what went to stdout: success is said only when it is
 // there. That its reader went away explains any other error.
 func (r *report) flush(err error) error {

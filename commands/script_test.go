@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -30,6 +31,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "../testdata/scripts",
 		Setup:               setup,
 		RequireUniqueNames:  true,
+		Deadline:            time.Now().Add(3 * time.Minute), // a prompt that nobody answers
 		RequireExplicitExec: false,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "only": only, "mode": mode, "same": same, "flip": flip, "cut": cut, "cmpfile": cmpfile,

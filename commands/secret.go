@@ -85,7 +85,7 @@ func readSecretFile(s *session, path string) ([]byte, error) {
 	}
 	defer f.Close()
 	s.warnIfReadable(f, path)
-	return readSecret(f)
+	return readSecret(s.patient(f))
 }
 
 // warnIfReadable warns of a file with a secret that others can read too.
@@ -105,7 +105,7 @@ func readDescriptor(s *session, number string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return readSecret(f)
+	return readSecret(s.patient(f))
 }
 
 func readSecret(r io.Reader) ([]byte, error) {

@@ -55,7 +55,7 @@ func (s *session) names(path, what string, null bool) ([]string, error) {
 	if null {
 		end = 0
 	}
-	limit := &io.LimitedReader{R: f, N: maxList}
+	limit := &io.LimitedReader{R: s.patient(f), N: maxList}
 	in := bufio.NewReader(limit)
 	var names []string
 	for {

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +20,7 @@ const grace = 5 * time.Second
 // errPipe: the reader of our output went away.
 var errPipe = errors.New("the reader of the output went away")
 
-// signals stops a run on INT, TERM and HUP, and makes a write to a pipe that
+// signals stops a run on INT, TERM, HUP and QUIT, and makes a write to a pipe that
 // nobody reads an error rather than the end of the process.
 type signals struct {
 	ctx    context.Context
@@ -33,10 +33,9 @@ type signals struct {
 }
 
 func watchSignals() *signals {
-	debug.SetTraceback("none") // a signal QUIT or a panic must print no memory
 	s := &signals{caught: make(chan os.Signal, 4)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	for _, sig := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
+	for _, sig := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT} {
 		// Notify would take even what nohup or a script's background job had
 		// switched off.
 		if !signal.Ignored(sig) {
@@ -91,10 +90,18 @@ func (s *signals) die(sig os.Signal) {
 			f()
 		}
 	}
-	signal.Reset(sig)
+	defaultAction(sig.(syscall.Signal))
 	unix.Kill(os.Getpid(), sig.(syscall.Signal))
 	time.Sleep(time.Second) // the signal arrives on another thread
 	os.Exit(exitFailed)
+}
+
+// defaultAction undoes what the Go runtime does with a signal. Its own way,
+// signal.Reset, goes on to ignore PIPE and to print every goroutine at QUIT.
+func defaultAction(sig syscall.Signal) {
+	var action [64]byte // SIG_DFL, no flags, an empty mask; longer than the kernel reads
+	const maskSize = 8
+	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, maskSize, 0, 0)
 }
 
 // hideMemory keeps secrets out of core files and away from other processes of

@@ -1,0 +1,211 @@
+package commands
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// begin makes a directory with a token and a key, and gives a way to run
+// tokar in it.
+func begin(t *testing.T) (dir string, tokar func(args ...string) *exec.Cmd) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := copyToken(filepath.Join(fixtures, "swtok-old-small"), filepath.Join(dir, "swtok")); err != nil {
+		t.Fatal(err)
+	}
+	tokar = func(args ...string) *exec.Cmd {
+		c := exec.Command("tokar", args...)
+		c.Dir = dir
+		c.Env = append(os.Environ(), "TOKAR_IDENTITY=", "TOKAR_RECIPIENTS_FILE=")
+		return c
+	}
+	runOK(t, tokar("keygen", "--x25519", "-o", "a.key"))
+	runOK(t, tokar("create", "-R", "a.key.pub", "-f", "a.tokar", "swtok"))
+	return dir, tokar
+}
+
+func runOK(t *testing.T, c *exec.Cmd) {
+	t.Helper()
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v\n%s", c.Args, err, out)
+	}
+}
+
+// Each signal ends a run that waits for its input at once: it dies of the
+// signal, and nothing is left.
+func TestSignals(t *testing.T) {
+	for _, sig := range []syscall.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT} {
+		t.Run(unix.SignalName(sig), func(t *testing.T) {
+			dir, tokar := begin(t)
+			archive, err := os.ReadFile(filepath.Join(dir, "a.tokar"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			must(t, os.Mkdir(filepath.Join(dir, "out"), 0o700))
+			for _, sent := range []int{0, 1, 5000, len(archive) - 1} {
+				c := tokar("extract", "-i", "a.key", "-C", "out")
+				died(t, c, sig, func(stdin io.Writer) { stdin.Write(archive[:sent]) })
+				empty(t, filepath.Join(dir, "out"))
+			}
+		})
+	}
+}
+
+// A create whose output waits for its reader has a file in the making, and
+// takes it back.
+func TestSignalWhileWriting(t *testing.T) {
+	dir, tokar := begin(t)
+	must(t, os.Mkdir(filepath.Join(dir, "out"), 0o700))
+	c := tokar("create", "-R", "-", "-f", "out/b.tokar", "swtok")
+	died(t, c, unix.SIGTERM, func(io.Writer) {})
+	empty(t, filepath.Join(dir, "out"))
+}
+
+// died runs c, feeds it, and sends it a signal that it must die of.
+func died(t *testing.T, c *exec.Cmd, sig syscall.Signal, feed func(io.Writer)) {
+	t.Helper()
+	stdin, err := c.StdinPipe()
+	must(t, err)
+	var said bytes.Buffer
+	c.Stderr = &said
+	must(t, c.Start())
+	feed(stdin)
+	time.Sleep(300 * time.Millisecond)
+	began := time.Now()
+	must(t, c.Process.Signal(sig))
+	err = c.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || !exit.Sys().(syscall.WaitStatus).Signaled() || exit.Sys().(syscall.WaitStatus).Signal() != sig {
+		t.Fatalf("%q: %v, want to die of %v\n%s", c.Args, err, sig, said.String())
+	}
+	if bytes.Contains(said.Bytes(), []byte("goroutine ")) { // as Go does at QUIT
+		t.Errorf("%q: %s", c.Args, said.String())
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("%q: it took %v to die", c.Args, took)
+	}
+}
+
+// A signal that was ignored when tokar began, as nohup does, stays ignored.
+func TestIgnoredSignal(t *testing.T) {
+	dir, tokar := begin(t)
+	c := tokar()
+	c.Path, c.Args = "/bin/sh", []string{"sh", "-c", "trap '' HUP INT; exec tokar list -i a.key"}
+	stdin, err := c.StdinPipe()
+	must(t, err)
+	var out bytes.Buffer
+	c.Stdout = &out
+	must(t, c.Start())
+	time.Sleep(300 * time.Millisecond)
+	must(t, c.Process.Signal(unix.SIGHUP))
+	must(t, c.Process.Signal(unix.SIGINT))
+	archive, err := os.ReadFile(filepath.Join(dir, "a.tokar"))
+	must(t, err)
+	stdin.Write(archive)
+	stdin.Close()
+	if err := c.Wait(); err != nil || !bytes.Contains(out.Bytes(), []byte("swtok/NVTOK.DAT")) {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+}
+
+// create, list and cat die quietly when their reader goes; extract goes on.
+func TestBrokenPipe(t *testing.T) {
+	dir, tokar := begin(t)
+	for _, args := range [][]string{
+		{"create", "-R", "a.key.pub", "swtok"},
+		{"create", "-v", "-R", "a.key.pub", "-f", "out/b.tokar", "swtok"},
+		{"list", "-i", "a.key", "-f", "a.tokar"},
+		{"list", "--json", "-i", "a.key", "-f", "a.tokar"},
+		{"cat", "-i", "a.key", "-f", "a.tokar", "swtok/10000000"},
+	} {
+		os.Mkdir(filepath.Join(dir, "out"), 0o700)
+		c := tokar(args...)
+		var said bytes.Buffer
+		c.Stdout, c.Stderr = closedPipe(t), &said
+		err := c.Run()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != unix.SIGPIPE || said.Len() > 0 {
+			t.Errorf("%q: %v, want to die of SIGPIPE, quietly\n%s", args, err, said.String())
+		}
+		empty(t, filepath.Join(dir, "out"))
+	}
+	c := tokar("extract", "-v", "-i", "a.key", "-f", "a.tokar", "-C", "out")
+	c.Stdout, c.Stderr = closedPipe(t), closedPipe(t)
+	if err := c.Run(); err != nil {
+		t.Errorf("extract: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "out/swtok/NVTOK.DAT")); err != nil {
+		t.Error(err)
+	}
+}
+
+// closedPipe is a pipe that nobody reads.
+func closedPipe(t *testing.T) *os.File {
+	r, w, err := os.Pipe()
+	must(t, err)
+	r.Close()
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// What a killed run left is removed by the next, but not what a live one
+// writes.
+func TestSweep(t *testing.T) {
+	dir, tokar := begin(t)
+	old := time.Now().Add(-time.Hour)
+	for _, name := range []string{".a.tokar.part-1", ".a.tokar.part-2"} {
+		path := filepath.Join(dir, name)
+		must(t, os.WriteFile(path, nil, 0o600))
+		must(t, os.Chtimes(path, old, old))
+	}
+	live, err := os.Open(filepath.Join(dir, ".a.tokar.part-2"))
+	must(t, err)
+	defer live.Close()
+	must(t, unix.Flock(int(live.Fd()), unix.LOCK_EX))
+	runOK(t, tokar("create", "-R", "a.key.pub", "-f", "a.tokar", "swtok"))
+	left, _ := filepath.Glob(filepath.Join(dir, ".a.tokar.part-*"))
+	if len(left) != 1 || filepath.Base(left[0]) != ".a.tokar.part-2" {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// Memory is hidden before a secret is read.
+func TestNotDumpable(t *testing.T) {
+	_, tokar := begin(t)
+	c := tokar("list", "-i", "a.key")
+	stdin, err := c.StdinPipe()
+	must(t, err)
+	must(t, c.Start())
+	time.Sleep(300 * time.Millisecond)
+	var limit unix.Rlimit
+	must(t, unix.Prlimit(c.Process.Pid, unix.RLIMIT_CORE, nil, &limit))
+	if limit.Max != 0 {
+		t.Errorf("the core limit is %d", limit.Max)
+	}
+	stdin.Close()
+	c.Wait()
+}
+
+func empty(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) > 0 {
+		t.Fatalf("%s: %v %v, want nothing", dir, entries, err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
