@@ -209,4 +209,3 @@ func TestRestoredTokenIsFound(t *testing.T) {
 		}
 	}
 }
-

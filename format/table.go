@@ -15,8 +15,6 @@ type table struct {
 	last                  uint64
 }
 
-const tableHead = 12
-
 func (t *table) reset() {
 	*t = table{rows: t.rows[:0], names: t.names[:0], metadata: t.metadata[:0]}
 }

@@ -60,7 +60,6 @@ type tokenRun struct {
 type entries struct {
 	inputs  []Input
 	archive []byte // metadata of record 0
-	problem func(Problem)
 
 	batch, seq uint64
 	tokens     uint32

@@ -16,8 +16,6 @@
 package stages
 
 import (
-	"context"
-
 	"tokar/backends"
 	"tokar/format"
 	"tokar/pipeline"
@@ -91,9 +89,3 @@ func (s *Summary) add(r *format.Record) {
 		s.Damaged++
 	}
 }
-
-// inert does nothing in one direction.
-type inert struct{}
-
-func (inert) Forward(context.Context, *Batch) error { return nil }
-func (inert) Reverse(context.Context, *Batch) error { return nil }

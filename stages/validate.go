@@ -13,7 +13,6 @@ import (
 // not marked must still be sound: an archive that carries more than it says
 // was not made by a tokar that looked, and is not passed on in silence.
 type validate struct {
-	inert
 	tokens     *tokens // reverse
 	validators map[*format.Token]backends.Validator
 }
