@@ -72,7 +72,9 @@ func cat(ctx context.Context, s *session, o catOptions) error {
 	}
 	defer out.abandon()
 	if out.stdout {
-		s.stdoutTaken()
+		if err := s.stdoutTaken(); err != nil {
+			return err
+		}
 	}
 	sum, err := stages.Cat(ctx, in.Reader, o.names, o.engine(), out)
 	if sum != nil {

@@ -121,14 +121,15 @@ func (s *session) begin(c *cli.Context) error {
 // openJSON sets up --json and --json-fd.
 func (s *session) openJSON(c *cli.Context) error {
 	fd := c.String("json-fd")
-	if fd == "" {
-		if c.Bool("json") {
-			s.report.json = &jsonLines{out: s.report.out}
-		}
+	if fd == "" && !c.Bool("json") {
+		return nil
+	}
+	if fd == "" || fd == "1" {
+		s.report.json = &jsonLines{out: s.report.out, fixed: fd == "1"}
 		return nil
 	}
 	n, err := strconv.Atoi(fd)
-	if err != nil || n < 1 {
+	if err != nil || n < 2 {
 		return usagef(s.name, "--json-fd takes the number of an open descriptor, not %s", quote(fd))
 	}
 	f, err := duplicate(n)
@@ -141,13 +142,19 @@ func (s *session) openJSON(c *cli.Context) error {
 }
 
 // stdoutTaken says that stdout carries data: names and JSON go to stderr.
-func (s *session) stdoutTaken() {
+func (s *session) stdoutTaken() error {
 	r := s.report
 	r.namesTo = newText(os.Stderr)
 	r.namesTo.lines = true // between other messages
-	if r.json != nil && r.json.out == r.out {
-		r.json = &jsonLines{out: r.namesTo, shared: true}
+	if r.json == nil || r.json.out != r.out {
+		return nil
 	}
+	if r.json.fixed {
+		r.json = nil
+		return usagef(s.name, "stdout carries the data; give --json-fd another descriptor")
+	}
+	r.json = &jsonLines{out: r.namesTo, shared: true}
+	return nil
 }
 
 // end reports how a run ended.

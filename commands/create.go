@@ -133,7 +133,7 @@ func create(ctx context.Context, s *session, o createOptions) error {
 		return left(err, "no archive was written")
 	}
 	if err := weakest(ctx, o.to); err != nil {
-		return err
+		return left(err, "no archive was written")
 	}
 	out, err := openCreated(s, o)
 	if err != nil {
@@ -143,6 +143,7 @@ func create(ctx context.Context, s *session, o createOptions) error {
 	sum, err := stages.Archive(ctx, out, inputs, archiveOptions(s, o))
 	if sum != nil {
 		s.note(sum)
+		s.summary.DryRun = o.dryRun
 	}
 	if err == nil && sum.Tokens == 0 {
 		err = failedf("", "no token could be opened")
@@ -185,7 +186,7 @@ func openCreated(s *session, o createOptions) (*output, error) {
 	opts.discard = o.dryRun
 	out, err := s.create(o.file, opts)
 	if err == nil && out.stdout {
-		s.stdoutTaken()
+		err = s.stdoutTaken()
 	}
 	return out, err
 }

@@ -1,14 +1,18 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
+	"tokar/backends"
 	"tokar/backends/all"
 	"tokar/format"
 	"tokar/stages"
@@ -82,7 +86,10 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 		return err
 	}
 	defer in.Close()
-	x := &extraction{session: s, o: o}
+	if err := o.checkDirs(); err != nil {
+		return left(err, "nothing was restored")
+	}
+	x := &extraction{session: s, o: o, dirs: map[string]string{}}
 	sum, err := stages.Extract(ctx, in.Reader, x.options())
 	if sum != nil {
 		s.note(sum)
@@ -98,7 +105,27 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 	if err := o.sel.missed(s.report); err != nil {
 		return left(err, "nothing was restored")
 	}
-	x.result(sum)
+	if err := x.inTheWay(); err != nil {
+		return left(err, "nothing would be restored")
+	}
+	x.result()
+	return nil
+}
+
+// checkDirs looks whether the directories are there, before the archive is
+// read: tokens are restored into them, and they are not made.
+func (o extractOptions) checkDirs() error {
+	dirs := []string{o.dir}
+	for _, p := range o.sel.wanted {
+		dirs = append(dirs, p.dir)
+	}
+	for _, d := range dirs {
+		if info, err := os.Stat(cmp.Or(d, ".")); err != nil {
+			return failedf("make it first", "-C %s: %w", quote(d), causeOf(err))
+		} else if !info.IsDir() {
+			return failedf("", "-C %s is no directory", quote(d))
+		}
+	}
 	return nil
 }
 
@@ -109,11 +136,10 @@ type extraction struct {
 	committed []string
 	objects   uint64
 	bytes     uint64
-	tokens    map[string]bool
+	dirs      map[string]string // of each token that is restored
 }
 
 func (x *extraction) options() stages.ExtractOptions {
-	x.tokens = map[string]bool{}
 	open := x.o.engine()
 	open.Each = x.each
 	return stages.ExtractOptions{
@@ -140,10 +166,7 @@ func (x *extraction) place(t *format.Token) string {
 	if len(x.o.sel.wanted) > 0 {
 		dir = x.o.sel.dir(t.Name.String())
 	}
-	if dir == "" {
-		return "."
-	}
-	return dir
+	return cmp.Or(dir, ".")
 }
 
 func (x *extraction) each(t *format.Token, r *format.Record) {
@@ -151,7 +174,7 @@ func (x *extraction) each(t *format.Token, r *format.Record) {
 		return
 	}
 	if r.Kind != format.KindToken {
-		x.tokens[t.Name.String()] = true
+		x.dirs[t.Name.String()] = x.place(t)
 		x.bytes += uint64(r.Size)
 		if r.Kind == format.KindObject {
 			x.objects++
@@ -175,20 +198,37 @@ func (x *extraction) left(t *format.Token, r *format.Record) {
 	x.bytes -= uint64(r.Size)
 }
 
-func (x *extraction) result(sum *stages.Summary) {
-	verb, tokens := "restored", x.committed
-	if x.o.dryRun {
-		verb, tokens = "would restore", nil
-		for name := range x.tokens {
-			tokens = append(tokens, name)
+// inTheWay finds, in a dry run, what would refuse the real one.
+func (x *extraction) inTheWay() error {
+	if !x.o.dryRun {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(x.dirs)) {
+		path := filepath.Join(x.dirs[name], filepath.FromSlash(name))
+		if _, err := os.Lstat(path); err == nil {
+			return fmt.Errorf("%s: %w", quote(path), backends.ErrExists)
 		}
 	}
-	where := ""
-	if len(tokens) == 1 {
-		where = " as " + quote(filepath.Join(x.o.dir, strings.ReplaceAll(tokens[0], "/", string(filepath.Separator))))
-	} else if x.o.dir != "" {
-		where = " into " + quote(x.o.dir)
+	return nil
+}
+
+func (x *extraction) result() {
+	verb, tokens := "restored", x.committed
+	if x.o.dryRun {
+		verb, tokens = "would restore", slices.Collect(maps.Keys(x.dirs))
 	}
 	what := fmt.Sprintf("%s, %s, %s", count(uint64(len(tokens)), "token"), count(x.objects, "object"), size(x.bytes))
-	x.report.result("%s %s%s%s", verb, what, where, x.report.withFindings())
+	x.report.result("%s %s%s%s", verb, what, x.where(tokens), x.report.withFindings())
+}
+
+// where says where tokens are, if a few words can.
+func (x *extraction) where(tokens []string) string {
+	if len(tokens) == 1 {
+		return " as " + quote(filepath.Join(x.dirs[tokens[0]], filepath.FromSlash(tokens[0])))
+	}
+	places := slices.Compact(slices.Sorted(maps.Values(x.dirs)))
+	if len(places) == 1 && places[0] != "." {
+		return " into " + quote(places[0])
+	}
+	return ""
 }

@@ -20,13 +20,7 @@ const schema = 1
 type jsonLines struct {
 	out    *text
 	shared bool // on stderr, where people read too
-}
-
-func (j *jsonLines) text() *text {
-	if j == nil {
-		return nil
-	}
-	return j.out
+	fixed  bool // where --json-fd wants it
 }
 
 func (j *jsonLines) write(v any) {

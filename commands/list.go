@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tokar/backends"
 	"tokar/backends/all"
 	"tokar/format"
 	"tokar/stages"
@@ -86,6 +87,7 @@ type lister struct {
 	*session
 	sel  *selection
 	last *format.Token // whose heading was written
+	of   backends.Validator
 }
 
 func (l *lister) each(t *format.Token, r *format.Record) {
@@ -117,7 +119,10 @@ func (l *lister) heading(t *format.Token) {
 	if l.last == t {
 		return
 	}
-	l.last = t
+	l.last, l.of = t, nil
+	if b, err := all.ByKind(t.Kind); err == nil && l.report.verbose {
+		l.of, _ = b.Validator(t)
+	}
 	if l.report.json != nil {
 		l.report.json.token(t)
 		return
@@ -129,12 +134,8 @@ func (l *lister) heading(t *format.Token) {
 }
 
 func (l *lister) entry(t *format.Token, r *format.Record) {
-	b, _ := all.ByKind(t.Kind)
+	names, values := shownAttributes(l.of, r)
 	if l.report.json != nil {
-		var values map[string]string
-		if l.report.verbose {
-			_, values = shownAttributes(b, t, r)
-		}
 		l.report.json.object(t, r, values)
 		return
 	}
@@ -145,7 +146,6 @@ func (l *lister) entry(t *format.Token, r *format.Record) {
 	for _, f := range r.Details.Findings {
 		l.report.out.line("    finding: " + describe(t.Name.String(), r.Name.String(), f))
 	}
-	names, values := shownAttributes(b, t, r)
 	for _, n := range names {
 		l.report.out.line("    " + n + " " + values[n])
 	}

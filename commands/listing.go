@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"tokar/backends"
 	"tokar/format"
 	"tokar/format/cryptoki"
 )
@@ -120,20 +121,20 @@ func origin(a *format.Archive) string {
 	return fmt.Sprintf("archive of %s, made on %s by %s", time.Unix(a.Made, 0).UTC().Format(time.RFC3339), quote(a.Host), quote(a.Writer))
 }
 
-// An attributer is a backend that can show the attributes inside an object's
-// bytes.
+// An attributer is a validator that can show the attributes of a public
+// object.
 type attributer interface {
-	Attributes(t *format.Token, r *format.Record) (cryptoki.List, bool)
+	Attributes(r *format.Record) (cryptoki.List, bool)
 }
 
 // shownAttributes are the attributes of a public object by name, in hex; never
 // the CKA_VALUE of a key.
-func shownAttributes(b any, t *format.Token, r *format.Record) (names []string, values map[string]string) {
-	a, ok := b.(attributer)
+func shownAttributes(v backends.Validator, r *format.Record) (names []string, values map[string]string) {
+	a, ok := v.(attributer)
 	if !ok || r.Kind != format.KindObject || r.Flags&(format.Wrapped|format.Private) != 0 || len(r.Data) == 0 {
 		return nil, nil
 	}
-	list, ok := a.Attributes(t, r)
+	list, ok := a.Attributes(r)
 	if !ok {
 		return nil, nil
 	}

@@ -17,9 +17,9 @@ import (
 )
 
 // The scripts in testdata/scripts read like sessions. Each finds in its
-// directory the tokens swtok and newtok (a Soft token in the old and in the
-// new format) and tpm (two users' tokens), and keys: restore.key (post-quantum)
-// and verify.key (X25519).
+// directory the tokens swtok and newtok (a Soft token in the old and in the new
+// format) and the keys restore.key (post-quantum), verify.key and other.key
+// (X25519).
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"tokar": func() { os.Exit(Main(os.Args)) },
@@ -50,12 +50,9 @@ func setup(env *testscript.Env) error {
 	env.Setenv("TOKAR_RECIPIENTS_FILE", "")
 	env.Setenv("TOKAR_IDENTITY", "")
 	env.Setenv("TOKAR_JOBS", "")
-	for name, flag := range map[string]string{"restore.key": "-q", "verify.key": "--x25519", "other.key": "--x25519"} {
-		c := exec.Command("tokar", "keygen", "-q", flag, "-o", filepath.Join(env.WorkDir, name))
-		if flag == "-q" {
-			c.Args = slices.Delete(c.Args, 3, 4)
-		}
-		if out, err := c.CombinedOutput(); err != nil {
+	for _, key := range [][]string{{"restore.key"}, {"verify.key", "--x25519"}, {"other.key", "--x25519"}} {
+		args := append([]string{"keygen", "-q", "-o", filepath.Join(env.WorkDir, key[0])}, key[1:]...)
+		if out, err := exec.Command("tokar", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("keygen: %w: %s", err, out)
 		}
 	}
