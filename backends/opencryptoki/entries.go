@@ -61,17 +61,24 @@ func (s *scan) entries() iter.Seq[backends.Entry] {
 
 // entry makes an object's entry; name is kept.
 func (o *object) entry(name []byte) backends.Entry {
-	e := backends.Entry{Kind: format.KindObject, Name: name, Place: inObjects}
-	if !o.listed {
-		e.Flags |= format.Unlisted
+	e := backends.Entry{Kind: format.KindObject, Flags: o.flags(), Name: name, Place: inObjects}
+	if e.Flags&format.Unlisted != 0 {
 		e.Findings = []format.Finding{finding(Unlisted, objectPath(name), -1, "OBJ.IDX does not name it: the library does not see it")}
 	}
-	if (dirEntry{typ: o.typ}).regular() {
-		return e
+	if e.Flags&format.Refused != 0 {
+		e.Findings = append(e.Findings, irregular(objectPath(name), o.typ)...)
 	}
-	e.Flags |= format.Refused
-	e.Findings = append(e.Findings, irregular(objectPath(name), o.typ)...)
 	return e
+}
+
+func (o *object) flags() (f format.Flags) {
+	if !o.listed {
+		f |= format.Unlisted
+	}
+	if o.typ != unix.DT_REG {
+		f |= format.Refused
+	}
+	return f
 }
 
 func objectPath(name []byte) string { return objectsName + "/" + string(name) }

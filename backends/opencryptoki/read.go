@@ -26,7 +26,7 @@ func (t *token) Read(ctx context.Context, e *backends.Entry, r *format.Record, b
 		return fmt.Errorf("token %s: cannot read %s in %s: %w", t.info.Name, e.Name, t.directory(), err)
 	}
 	if err != nil {
-		refuse(r, e, err)
+		t.refuse(r, e, err)
 	}
 	if err != nil && err != errChanging {
 		return nil
@@ -68,20 +68,24 @@ func ofEntry(err error) bool {
 }
 
 // refuse tells why an entry's bytes are not there, or not to be trusted.
-func refuse(r *format.Record, e *backends.Entry, err error) {
-	path := entryPath(e.Kind, e.Name)
-	message := fmt.Sprintf("cannot read it: %v", err)
-	switch kind := kindOf(err); kind {
+func (t *token) refuse(r *format.Record, e *backends.Entry, err error) {
+	kind, message := kindOf(err), fmt.Sprintf("cannot read it: %v", err)
+	switch kind {
+	case Changing:
+		// its last bytes are archived
 	case Gone:
-		r.Flags |= format.Vanished
 		message = "removed after the token was listed"
-		fallthrough
-	default:
-		if kind != Gone && kind != Changing {
-			r.Flags |= format.Refused
+		r.Flags |= format.Vanished
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.vanished == nil {
+			t.vanished = map[string]bool{}
 		}
-		r.Details.Findings = append(r.Details.Findings, finding(kind, path, -1, "%s", message))
+		t.vanished[string(e.Name)] = true
+	default:
+		r.Flags |= format.Refused
 	}
+	r.Details.Findings = append(r.Details.Findings, finding(kind, entryPath(e.Kind, e.Name), -1, "%s", message))
 }
 
 // kindOf is the kind of finding that an error on one file is.

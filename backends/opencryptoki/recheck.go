@@ -83,30 +83,47 @@ func (t *token) lateEntries() []backends.Entry {
 // compare gives the entries to be read again: what is new or was written since
 // the token was opened, and what is gone.
 func (t *token) compare(ctx context.Context, before *scan) (changed []backends.Entry, err error) {
-	gone := map[string]backends.Entry{}
-	for e := range before.entries() {
-		gone[string(e.Name)] = e
-	}
+	old, now := before.lookup(), t.scan.lookup()
 	for e := range t.scan.entries() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		old, known := gone[string(e.Name)]
-		delete(gone, string(e.Name))
-		if !known || e.Flags != old.Flags || t.writtenSince(&e) {
+		if flags, known := old(&e); !known || e.Flags != flags || t.writtenSince(&e) {
 			changed = append(changed, e)
 		}
 	}
 	for e := range before.entries() {
-		if _, ok := gone[string(e.Name)]; ok && e.Flags&format.Refused == 0 {
-			e.Findings = nil
-			if e.Place == inIndex {
-				e.Place = inObjects
-			}
-			changed = append(changed, e)
+		if _, there := now(&e); there || e.Flags&format.Refused != 0 || t.vanished[string(e.Name)] {
+			continue
 		}
+		e.Findings = nil
+		if e.Place == inIndex {
+			e.Place = inObjects
+		}
+		changed = append(changed, e)
 	}
 	return changed, nil
+}
+
+// lookup gives a function that finds entries by name. Objects, which may be a
+// million, are found where they are; the others get a map.
+func (s *scan) lookup() func(e *backends.Entry) (format.Flags, bool) {
+	others := map[string]format.Flags{}
+	for e := range s.entries() {
+		if e.Kind != format.KindObject {
+			others[string(e.Name)] = e.Flags
+		}
+	}
+	return func(e *backends.Entry) (format.Flags, bool) {
+		if e.Kind != format.KindObject {
+			flags, ok := others[string(e.Name)]
+			return flags, ok
+		}
+		if o := s.objects.find(e.Name); o != nil {
+			return o.flags(), true
+		}
+		return 0, false
+	}
 }
 
 // writtenSince says whether an entry's file changed after the token was opened.

@@ -87,6 +87,23 @@ func TestRecheckLate(t *testing.T) {
 	}
 }
 
+// What vanished before its turn is not told again; that OBJ.IDX changed is.
+func TestRecheckVanished(t *testing.T) {
+	dir := copyToken(t, filepath.Join(fixtureDir, "swtok-old-small"), t.TempDir()+"/swtok")
+	tok := openToken(t, dir)
+	defer tok.Close()
+	time.Sleep(20 * time.Millisecond)
+	check(t, os.Remove(dir+"/TOK_OBJ/20000000"))
+	b := read(t, dir, indexPath)
+	check(t, os.WriteFile(filepath.Join(dir, indexPath), append(b[:18:18], b[27:]...), 0o660))
+	readAll(t, tok)
+	changed, stable, err := tok.(backends.Rechecker).Recheck(context.Background())
+	check(t, err)
+	if stable || len(changed) != 1 || changed[0].Kind != format.KindIndex {
+		t.Errorf("stable %v, changed %+v", stable, changed)
+	}
+}
+
 func readAll(t *testing.T, tok backends.Token) {
 	for e, err := range tok.Entries(context.Background()) {
 		check(t, err)

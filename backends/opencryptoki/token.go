@@ -26,8 +26,9 @@ type token struct {
 	scan         *scan
 	watched      watched // what stood when it was opened
 
-	mu   sync.Mutex
-	late []backends.Entry // read, but last changed after the token was opened
+	mu       sync.Mutex
+	late     []backends.Entry // read, but last changed after the token was opened
+	vanished map[string]bool  // listed, but gone when their turn came
 }
 
 // Open prepares to read the token at loc.
