@@ -131,7 +131,11 @@ func DecodeToken(name Name, b []byte) (*Token, error) {
 			key, value, _ := strings.Cut(string(f.value), "=")
 			t.Properties = append(t.Properties, Property{key, value})
 		case 7:
-			t.Defaults, _, err = decodeAttr(f.value)
+			var rest []byte
+			t.Defaults, rest, err = decodeAttr(f.value)
+			if err == nil && len(rest) > 0 {
+				err = badf(ErrMalformed, "%d bytes after a token's attributes", len(rest))
+			}
 		case 8:
 			var d Directory
 			var rest []byte

@@ -197,12 +197,18 @@ func (l *lookup) chunk(e format.DirEntry) ([]format.Record, error) {
 		return nil, malformed("%s does not hold what the directory says", e.FrameHeader)
 	}
 	for i := range recs {
-		if recs[i].Kind == format.KindToken {
-			info, err := format.DecodeToken(recs[i].Name, recs[i].Metadata)
-			if err != nil {
-				return nil, err
-			}
-			l.infos[recs[i].Token] = info
+		r := &recs[i]
+		var err error
+		switch {
+		case r.Kind == format.KindToken && i == 0:
+			l.infos[r.Token], err = format.DecodeToken(r.Name, r.Metadata)
+		case r.Kind == format.KindEndOfToken && i == len(recs)-1:
+			_, err = format.DecodeEndOfToken(r.Metadata)
+		case r.Kind == format.KindToken || r.Kind == format.KindEndOfToken:
+			err = malformed("record %d describes its token in the middle of it", r.Seq)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	return recs, nil

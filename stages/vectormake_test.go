@@ -250,22 +250,21 @@ const none = format.NoSeq
 func forgedRecords() []*forgedRecord {
 	// Short, for they stand in some 300 files.
 	archive := join(field(1, u64(1_700_000_000)), field(2, []byte("h")))
-	token := join(field(1, []byte("memory")), field(2, []byte("l")), field(7, attr(0o660)))
+	token := field(1, []byte("m"))
 	details := func(label string) []byte {
 		return join(field(2, []byte(label)), field(4, u32(0o640)), field(7, u64(5)))
 	}
 	recs := []*forgedRecord{
 		{kind: format.KindArchive, details: archive, class: format.ClassNone},
 		{token: 1, kind: format.KindToken, name: "one", details: token, class: format.ClassNone},
-		{token: 1, kind: format.KindState, name: "NVTOK.DAT", flags: format.Wrapped, details: details(""), data: []byte("state"), class: format.ClassNone},
+		{token: 1, kind: format.KindState, name: "NVTOK.DAT", flags: format.Wrapped, data: []byte("state"), class: format.ClassNone},
 		{token: 1, kind: format.KindObject, name: "00000000", details: details("cert"), data: []byte("public"), class: 1},
 		{token: 1, kind: format.KindObject, name: "00000001", flags: format.Wrapped | format.Private, details: details("key"), data: []byte("private"), class: 3},
 		{token: 1, kind: format.KindEndOfToken, details: endOf(3, 3), class: format.ClassNone},
 		{token: 2, kind: format.KindToken, name: "tpm\x00two", details: field(1, []byte("m")), class: format.ClassNone},
-		{token: 2, kind: format.KindObject, name: "00000000", flags: format.Wrapped, details: details("other"), data: []byte("secret"), class: 4},
+		{token: 2, kind: format.KindObject, name: "00000000", flags: format.Wrapped, data: []byte("secret"), class: 4},
 		{token: 2, kind: format.KindEndOfToken, details: endOf(1, 1), class: format.ClassNone},
 	}
-	recs[2].details = join(field(4, u32(0o640)), field(7, u64(5)))
 	for i, r := range recs {
 		r.seq, r.supersedes = uint64(i), none
 	}
@@ -331,7 +330,7 @@ func insertFrame(frames []*forgedFrame, at int, fr *forgedFrame) []*forgedFrame 
 }
 
 func (m *vectorMaker) forged(name, about, classes string, change func(f *forge)) {
-	m.forgedFor(name, about, classes, opens("keys", "keys"), change)
+	m.forgedFor(name, about, classes, nil, change)
 }
 
 func (m *vectorMaker) forgedFor(name, about, classes string, open map[string]string, change func(f *forge)) {
@@ -343,6 +342,9 @@ func (m *vectorMaker) forgedFor(name, about, classes string, open map[string]str
 // forgedGood are sound archives that tokar's own writer does not make.
 func (m *vectorMaker) forgedGood() {
 	m.forged("good-base", "the archive that the hostile ones are defects of", "oooo", func(f *forge) {})
+	m.forged("good-tiny", "the archive of docs/FORMAT.md, section 18: record 0 and no more, nothing compressed", "oooo", func(f *forge) {
+		f.records, f.parts, f.codec = f.records[:1], []forgedPart{{1, true}}, format.CodecNone
+	})
 	m.forged("good-skippable-block", "blocks of kinds 0x80 and 0xFF between others, to be passed over", "oooo", func(f *forge) {
 		f.onFrames = func(fr []*forgedFrame) []*forgedFrame {
 			last := skippable(0, "")
@@ -408,7 +410,6 @@ func (m *vectorMaker) forgedGood() {
 		f.parts = []forgedPart{{4, true}, {1, false}, {4, true}}
 	})
 	m.forged("good-chunk-by-bytes", "labels that close an index chunk at 256 KiB, before its token's end", "oooo", func(f *forge) {
-		f.codec = format.CodecZstd
 		for i := range 9 {
 			r := object(1, fmt.Sprintf("1000000%d", i))
 			r.details = field(2, bytes.Repeat([]byte{'a' + byte(i)}, 32<<10))
@@ -417,7 +418,7 @@ func (m *vectorMaker) forgedGood() {
 		f.records[14].details = endOf(12, 12)
 	})
 	m.forged("good-uneven-attributes", "a mode without a time, defaults repeated, a label longer than writers make", "oooo", func(f *forge) {
-		f.codec = format.CodecZstd
+		f.records[1].details = join(field(1, []byte("m")), field(7, attr(0o660)), field(8, attr(0o770)), field(8, append(attr(0o700), "a\x00b"...)))
 		f.records[3].details = join(field(2, bytes.Repeat([]byte("l"), 65535)), field(4, u32(0o17777)))
 		f.records[4].details = join(field(4, u32(0o660)), field(5, u32(1)), field(6, u32(2)), field(7, u64(9)))
 	})
@@ -941,7 +942,6 @@ func (m *vectorMaker) hostileTables() {
 	m.forged("table-macs-short", "one MAC too few", "MMoM", front(1, 0, 1, func(fr *forgedFrame) { fr.beside = fr.beside[:len(fr.beside)-32] }))
 	m.forged("table-macs-after", "a byte after the MACs", "MMoM", front(1, 0, 1, func(fr *forgedFrame) { fr.beside = append(fr.beside, 0) }))
 	m.forged("table-large-block", "several records in a block part of more than 8 MiB", "MMoM", func(f *forge) {
-		f.codec = format.CodecZstd
 		f.records[3].data = bytes.Repeat([]byte("eight mebibytes "), 512<<10)
 	})
 }
@@ -1064,7 +1064,7 @@ func (m *vectorMaker) hostileOrder() {
 		}
 	})
 	o("token-name-twice", "two tokens of one name", "MMoo", func(f *forge) { f.records[6].name = "one" })
-	o("token-late", "an object before its token's descriptor", "MMoo", func(f *forge) {
+	o("token-late", "an object before its token's descriptor", "MMoM", func(f *forge) {
 		f.insert(1, object(1, "early"))
 		f.records[6].details = endOf(4, 4)
 	})
@@ -1086,8 +1086,8 @@ func (m *vectorMaker) hostileOrder() {
 		f.insert(5, r)
 		f.records[6].details = endOf(3, 4)
 	})
-	o("end-long", "an end-of-token record of 18 bytes", "MMoo", func(f *forge) { f.records[5].details = append(endOf(3, 3), 0) })
-	o("end-stable", "an end-of-token record that is neither stable nor not", "MMoo", func(f *forge) {
+	o("end-long", "an end-of-token record of 18 bytes", "MMoM", func(f *forge) { f.records[5].details = append(endOf(3, 3), 0) })
+	o("end-stable", "an end-of-token record that is neither stable nor not", "MMoM", func(f *forge) {
 		f.records[5].details = endOf(3, 3)
 		f.records[5].details[16] = 2
 	})
@@ -1106,6 +1106,7 @@ func (m *vectorMaker) hostileFields() {
 	fields("token-critical", "a critical field in a token's descriptor", "UUoU", 1, kind, field(10, nil))
 	fields("token-no-kind", "a token without a kind", "MMoM", 1, field(2, []byte("label")))
 	fields("token-attributes", "a token's attributes of 19 bytes", "MMoM", 1, kind, field(7, make([]byte, 19)))
+	fields("token-attributes-long", "a token's attributes of 21 bytes", "MMoM", 1, kind, field(7, make([]byte, 21)))
 	fields("token-mode", "a token's mode of more than twelve bits", "MMoM", 1, kind, field(7, attr(0o10000)))
 	fields("token-directory", "a token's directory of the name ..", "MMoM", 1, kind, field(8, append(attr(0o700), ".."...)))
 	fields("public-critical", "a critical field in the details of a public object", "UUoU", 3, field(9, nil))

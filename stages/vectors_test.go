@@ -31,9 +31,9 @@ const vectorDir = "../testdata/format"
 type vector struct {
 	Name   string            `json:"name"`
 	About  string            `json:"about"`
-	Keys   string            `json:"keys"`   // which of the keys tK and mK are
-	Open   map[string]string `json:"open"`   // role → which of the identities, or "keys": no slot, the keys themselves
-	Expect expected          `json:"expect"` // class for each way of reading
+	Keys   string            `json:"keys"`           // which of the keys tK and mK are
+	Open   map[string]string `json:"open,omitempty"` // role → which of the identities; nothing: no slot, the keys themselves
+	Expect expected          `json:"expect"`         // class for each way of reading
 }
 
 // expected is a class for each way of reading: "ok", or one of format's.
@@ -111,7 +111,7 @@ func readVectors(t *testing.T) vectorFile {
 func (f *vectorFile) identity(t *testing.T, v *vector, role string) format.Identity {
 	t.Helper()
 	name := v.Open[role]
-	if name == "keys" {
+	if name == "" {
 		text, r := f.Keys[v.Keys].TK, format.RoleRestore
 		if role == "verify" {
 			text, r = f.Keys[v.Keys].MK, format.RoleVerify
@@ -136,7 +136,7 @@ func (f *vectorFile) identity(t *testing.T, v *vector, role string) format.Ident
 	return keyslot.NewPassphrase(func() ([]byte, error) { return []byte(text), nil })
 }
 
-// line is one record of a listing; docs/FORMAT.md, section 14, has its form.
+// line is one record of a listing; docs/FORMAT.md, section 17, has its form.
 func line(r *format.Record, restores bool) string {
 	supersedes := "-"
 	if r.Supersedes != format.NoSeq {
@@ -265,7 +265,7 @@ func compareDirectory(t *testing.T, f vectorFile) {
 		if !named[file.Name()] {
 			t.Errorf("%s belongs to no vector", file.Name())
 		}
-		if info, err := file.Info(); err == nil {
+		if info, err := file.Info(); err == nil && file.Name() != "reader.py" {
 			total += info.Size()
 		}
 	}

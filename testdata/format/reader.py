@@ -1,0 +1,980 @@
+#!/usr/bin/python3
+"""An independent reader of tokar archives, written from docs/FORMAT.md.
+
+    reader.py list    ARCHIVE KEY...          a line for every record
+    reader.py extract ARCHIVE DIRECTORY KEY...
+    reader.py verify  ARCHIVE [KEY...]        without a key: checksums and order only
+    reader.py judge   DIRECTORY               every vector of a vectors.json, in every way
+
+KEY is the name of a file with an age identity (X25519) or, with passphrase:FILE,
+tK:HEX or mK:HEX, something else. It is slow, keeps whole archives in memory, and
+shares no line with tokar. It wants python3-cryptography and python3-zstandard.
+Numbers in comments are sections of docs/FORMAT.md.
+"""
+
+import base64
+import hashlib
+import hmac
+import io
+import json
+import lzma
+import os
+import re
+import struct
+import sys
+
+import zstandard
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+MIB = 1 << 20
+MAX_BODY = 68161536
+NOTHING = 2**64 - 1
+NO_CLASS = 2**32 - 1
+SUITE = b"\x00\x01"
+WRAPPED, VANISHED, REFUSED = 0x01, 0x10, 0x20
+ARCHIVE, TOKEN, END_OF_TOKEN = 1, 2, 3
+DATA, INDEX, DIRECTORY, END = 1, 2, 3, 4
+RESTORE, VERIFY = 1, 2
+
+
+class Refused(Exception):
+    """An archive is refused, by a class of section 2."""
+
+    def __init__(self, klass, why):
+        super().__init__(f"{klass}: {why}")
+        self.klass = klass
+
+
+def need(truth, klass, why):
+    if not truth:
+        raise Refused(klass, why)
+
+
+def rule(truth, why):
+    need(truth, "malformed", why)
+
+
+# CRC-32C, bit by bit into a table.
+CRC = []
+for n in range(256):
+    for _ in range(8):
+        n = n >> 1 ^ (0x82F63B78 if n & 1 else 0)
+    CRC.append(n)
+
+
+def crc32c(data):
+    c = 0xFFFFFFFF
+    for b in data:
+        c = CRC[(c ^ b) & 0xFF] ^ c >> 8
+    return struct.pack(">I", c ^ 0xFFFFFFFF)
+
+
+def hkdf(secret, salt, info):
+    return HKDF(hashes.SHA256(), 32, salt, info).derive(secret)
+
+
+def mac(key, *parts):
+    return hmac.new(key, b"".join(parts), hashlib.sha256).digest()
+
+
+def same(a, b):
+    return hmac.compare_digest(a, b)
+
+
+def unseal(key, sealed, aad, why):
+    try:
+        return AESGCM(key).decrypt(sealed[:12], sealed[12:], aad)
+    except (InvalidTag, ValueError):
+        raise Refused("authentic", why) from None
+
+
+class Cursor:
+    """Takes structures off bytes; running short is of the class given."""
+
+    def __init__(self, data, short="malformed"):
+        self.data, self.at, self.short = data, 0, short
+
+    def left(self):
+        return len(self.data) - self.at
+
+    def take(self, n):
+        need(n <= self.left(), self.short, f"{n} bytes wanted, {self.left()} there")
+        self.at += n
+        return self.data[self.at - n : self.at]
+
+    def u(self, n):
+        return int.from_bytes(self.take(n), "big")
+
+    def end(self, what):
+        rule(self.left() == 0, f"{self.left()} bytes after {what}")
+
+
+def fields(data, known, repeatable=()):
+    """10.5. known: tag -> width, or None for any."""
+    c, last, found = Cursor(data), -1, []
+    while c.left():
+        tag = c.u(1)
+        value = c.take(c.u(2))
+        rule(tag > last or tag == last and tag in repeatable, f"field {tag} out of order")
+        last = tag
+        if tag >= 128:
+            continue
+        need(tag in known, "unsupported", f"field {tag}")
+        rule(known[tag] is None or len(value) == known[tag], f"field {tag} of {len(value)} bytes")
+        found.append((tag, value))
+    return found
+
+
+def check_name(name):
+    """10.2"""
+    parts = name.split(b"\0")
+    rule(len(name) <= 1024 and len(parts) <= 8, "a name too long")
+    for p in parts:
+        rule(1 <= len(p) <= 255 and p not in (b".", b"..") and b"/" not in p, f"name component {p!r}")
+
+
+class Header:
+    """6"""
+
+    def __init__(self, c):
+        start = c.at
+        magic = c.data[start : start + 8]
+        need(magic and b"\x89TOKAR\r\n".startswith(magic), "not-archive", "another magic")
+        c.take(8)
+        length = c.u(4)
+        need(248 <= length <= MIB, "checksum", f"a header of {length} bytes")
+        c.take(length - 12)
+        self.raw = c.data[start : c.at]
+        need(crc32c(self.raw[:-4]) == self.raw[-4:], "checksum", "the header's checksum")
+        self.whole()
+
+    def whole(self):
+        c = Cursor(self.raw[12:-4])
+        need(c.u(2) == 1, "unsupported", "version")
+        need(c.u(2) == 1, "unsupported", "suite")
+        self.id, self.emk = c.take(32), c.take(60)
+        self.commit_t, self.commit_m = c.take(32), c.take(32)
+        length = c.u(2)
+        rule(length <= 4096, "fields of the core too long")
+        fields(c.take(length), {})
+        self.core = hashlib.sha256(c.data[: c.at]).digest()
+        start = c.at
+        self.generation, count = c.u(4), c.u(2)
+        rule(1 <= count <= 64, f"{count} slots")
+        self.slots = []
+        for _ in range(count):
+            kind, role, zero, length = c.u(2), c.u(1), c.u(1), c.u(4)
+            rule(zero == 0 and role in (RESTORE, VERIFY) and length <= 65536, "a slot")
+            self.slots.append((kind, role, c.take(length)))
+        self.section = c.data[start : c.at]
+        self.mt, self.mm = c.take(32), c.take(32)
+        c.end("the slot section")
+
+    def key(self, secret, purpose):
+        """5"""
+        info = b"tokar/1\0" + SUITE + bytes([len(purpose)]) + purpose
+        return hkdf(secret, self.id, info)
+
+    def open(self, identity):
+        """6.2"""
+        role, secret, guessed = identity(self)
+        need(len(secret) == 32, "authentic", "a key of another length")
+        keys, mk = {}, secret
+        other = "no-key" if guessed else "authentic"
+        if role == RESTORE:
+            for p in ("commitment", "emK", "payload", "restore proof", "slot MAC"):
+                keys["tK " + p] = self.key(secret, b"tK " + p.encode())
+            need(same(keys["tK commitment"], self.commit_t), other, "C_t")
+            mk = unseal(keys["tK emK"], self.emk, b"tokar/1 emK\0" + SUITE + self.id, "emK")
+        for p in ("commitment", "seal", "record MAC", "slot MAC"):
+            keys["mK " + p] = self.key(mk, b"mK " + p.encode())
+        need(same(keys["mK commitment"], self.commit_m), other if role == VERIFY else "authentic", "C_m")
+        for key, want in (("mK slot MAC", self.mm), ("tK slot MAC", self.mt)):
+            if key in keys:
+                got = mac(keys[key], b"tokar/1 slots\0", self.core, self.section)
+                need(same(got, want), "authentic", "the slot section's MAC")
+        return keys
+
+
+# Identities: functions of a header that give role, secret, and whether it was guessed.
+
+
+def given(role, secret):
+    return lambda header: (role, secret, False)
+
+
+def passphrase(text):
+    """7.2"""
+
+    def identity(header):
+        bodies = {}
+        for kind, role, body in header.slots:
+            if kind != 2:
+                continue
+            rule(len(body) == 96, "a passphrase slot's length")
+            rule(100_000 <= int.from_bytes(body[32:36], "big") <= 10_000_000, "a passphrase slot's cost")
+            rule(role not in bodies, "two passphrase slots")
+            bodies[role] = body
+        for role in (RESTORE, VERIFY):
+            if role not in bodies:
+                continue
+            b = bodies[role]
+            key = hashlib.pbkdf2_hmac("sha256", text, b[:32], int.from_bytes(b[32:36], "big"), 32)
+            aad = b"tokar/1 passphrase\0" + SUITE + header.id + bytes([role]) + b[:36]
+            try:
+                return role, AESGCM(key).decrypt(b[36:48], b[48:], aad), True
+            except InvalidTag:
+                pass
+        raise Refused("no-key", "no slot opens")
+
+    return identity
+
+
+def bech32(text):
+    """The 32 bytes of an age identity; its checksum is not looked at."""
+    letters = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+    bits = "".join(f"{letters.index(c):05b}" for c in text.lower().rsplit("1", 1)[1][:-6])
+    return bytes(int(bits[i : i + 8], 2) for i in range(0, 256, 8))
+
+
+def age(text):
+    """7.1, for X25519"""
+    private = X25519PrivateKey.from_private_bytes(bech32(text))
+    public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    def identity(header):
+        for role in (RESTORE, VERIFY):
+            for kind, slot_role, body in header.slots:
+                if kind != 1 or slot_role != role:
+                    continue
+                plain = age_open(private, public, body)
+                if plain is None:
+                    continue
+                place = b"tokar/1 slot\0" + SUITE + bytes([role]) + header.id
+                need(len(plain) == 80 and plain.startswith(place), "authentic", "a slot of another place")
+                return role, plain[48:], False
+        raise Refused("no-key", "no slot opens")
+
+    return identity
+
+
+def unpadded(text):
+    return base64.b64decode(text + b"=" * (-len(text) % 4))
+
+
+def age_open(private, public, body):
+    """The plaintext of an age file of one chunk; None if it is not for us."""
+    head = re.match(rb"age-encryption\.org/v1\n((?:-> [^\n]+\n(?:[A-Za-z0-9+/]{64}\n)*[A-Za-z0-9+/]{0,63}\n)+)---( [A-Za-z0-9+/]{43})\n", body)
+    if not head:
+        return None
+    stanzas = []
+    for stanza in re.split(rb"^-> ", head[1], flags=re.M)[1:]:
+        args, _, rest = stanza.partition(b"\n")
+        stanzas.append((args.split(b" "), unpadded(rest.replace(b"\n", b""))))
+    if len(stanzas) > 16 or any(args[0] == b"scrypt" for args, _ in stanzas):
+        return None
+    for args, sealed in stanzas:
+        if args[0] != b"X25519" or len(args) != 2 or len(sealed) != 32:
+            continue
+        share = unpadded(args[1])
+        shared = private.exchange(X25519PublicKey.from_public_bytes(share))
+        key = hkdf(shared, share + public, b"age-encryption.org/v1/X25519")
+        try:
+            file_key = ChaCha20Poly1305(key).decrypt(bytes(12), sealed, None)
+        except InvalidTag:
+            continue
+        want = mac(hkdf(file_key, b"", b"header"), body[: head.start(2)])
+        need(same(want, unpadded(head[2][1:])), "authentic", "the MAC of an age slot")
+        payload = body[head.end() :]
+        key = hkdf(file_key, payload[:16], b"payload")
+        try:
+            return ChaCha20Poly1305(key).decrypt(bytes(11) + b"\1", payload[16:], None)
+        except (InvalidTag, ValueError):
+            raise Refused("authentic", "an age slot's payload") from None
+    return None
+
+
+# Bodies, 9.
+
+
+def unpack(codec, packed, n):
+    need(codec in (0, 1, 2), "unsupported", f"codec {codec}")
+    if codec == 0:
+        rule(len(packed) == n, "a stored front of another length")
+        return packed
+    try:
+        front = unpack_zstd(packed, n) if codec == 1 else unpack_xz(packed, n)
+    except (zstandard.ZstdError, lzma.LZMAError, IndexError, struct.error) as e:
+        raise Refused("malformed", str(e)) from None
+    rule(len(front) == n, "a front of another length")
+    return front
+
+
+def unpack_zstd(packed, n):
+    rule(packed[:4] == b"\x28\xb5\x2f\xfd", "no zstd frame")
+    flags = packed[4]
+    single = flags >> 5 & 1
+    at = 5 + (1 - single)
+    width = (0, 1, 2, 4)[flags & 3]
+    rule(int.from_bytes(packed[at : at + width], "little") == 0, "a zstd dictionary")
+    at += width + (single, 2, 4, 8)[flags >> 6]
+    last = False
+    while not last:
+        block = int.from_bytes(packed[at : at + 3], "little")
+        rule(at + 3 <= len(packed), "a zstd frame cut short")
+        last = block & 1
+        at += 3 + (1 if block >> 1 & 3 == 1 else block >> 3)
+    rule(at + (4 if flags & 4 else 0) == len(packed), "not one zstd frame")
+    d = zstandard.ZstdDecompressor(max_window_size=8 * MIB)
+    with d.stream_reader(io.BytesIO(packed)) as r:
+        return r.read(n + 1)
+
+
+def unpack_xz(packed, n):
+    rule(packed[:6] == b"\xfd7zXZ\0", "no xz stream")
+    rule(packed[12] != 0 and packed[13] == 0 and packed[14:16] == b"\x21\x01", "an xz block of another form")
+    bits = packed[16]
+    rule(bits <= 40 and (2 | bits & 1) << (bits // 2 + 11) <= 8 * MIB, "an xz dictionary too large")
+    at = 12 + 4 * (packed[12] + 1)
+    while packed[at]:  # chunks of LZMA2
+        if packed[at] >= 0x80:
+            at += 5 + (packed[at] >= 0xC0) + int.from_bytes(packed[at + 3 : at + 5], "big") + 1
+        else:
+            rule(packed[at] <= 2, "an LZMA2 chunk")
+            at += 3 + int.from_bytes(packed[at + 1 : at + 3], "big") + 1
+    at = (at + 4) & ~3
+    at += (0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64)[packed[7] & 15]
+    rule(packed[at] == 0, "a second xz block")
+    d = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+    out = d.decompress(packed, n + 1)
+    while not d.eof and not d.needs_input and len(out) <= n:
+        out += d.decompress(b"", n + 1 - len(out))
+    rule(d.eof and not d.unused_data, "not one xz stream")
+    return out
+
+
+class Frame:
+    """8, 9: everything that a frame shows by itself."""
+
+    def __init__(self, header, c, keys):
+        self.start = c.at
+        need(c.take(4) == b"\xf7TKB", "checksum", "no frame where one must be")
+        c.at = self.start
+        head = Cursor(c.take(32))
+        head.take(4)
+        need(head.take(8) == header.id[:8], "checksum", "a frame of another archive")
+        self.kind, self.last, zero = head.u(1), head.u(1), head.u(2)
+        self.number, self.part, length = head.u(8), head.u(4), head.u(4)
+        need(16 <= length <= MAX_BODY + 44, "checksum", f"a frame of {length} bytes")
+        sealed, checksum = c.take(12 + length), c.take(4)
+        self.length = c.at - self.start
+        need(crc32c(c.data[self.start : c.at - 4]) == checksum, "checksum", "a frame's checksum")
+        need(1 <= self.kind <= 4 or self.kind >= 0x80, "unsupported", f"block kind {self.kind}")
+        rule(self.last <= 1 and zero == 0, "a frame's flags")
+        rule(self.kind == DATA or self.part == 0 and self.last == 1, "parts of no data block")
+        if keys is None:
+            return
+        aad = header.core + struct.pack(">BQIB", self.kind, self.number, self.part, self.last)
+        body = Cursor(unseal(keys["mK seal"], sealed, aad, "a frame's seal"))
+        if self.kind >= 0x80:
+            return
+        codec, zero = body.u(1), body.u(3)
+        n, packed, beside = body.u(4), body.u(4), body.u(4)
+        rule(zero == 0 and n + beside <= MAX_BODY, "a body's head")
+        packed, self.beside = body.take(packed), body.take(beside)
+        body.end("a body")
+        self.front = unpack(codec, packed, n)
+        rule(self.kind == DATA or not self.beside, "bytes beside the front of no data block")
+
+    def place(self):
+        return self.kind, self.number, self.part, self.last
+
+
+class Record:
+    """10.1, from the 44 bytes with the true sequence number."""
+
+    def __init__(self, fixed):
+        self.fixed = fixed
+        (self.seq, self.supersedes, self.token, self.kind, self.flags, self.klass, self.size, self.names, zero,
+         self.metas, self.payloads) = struct.unpack(">QQIHHIIHHII", fixed)
+        need(1 <= self.kind <= 7 or self.kind >= 0x8000, "unsupported", f"record kind {self.kind}")
+        need(self.flags & ~0x3F == 0, "unsupported", f"flags {self.flags}")
+        self.descriptor = self.kind <= END_OF_TOKEN
+        absent, wrapped = self.flags & (VANISHED | REFUSED), self.flags & WRAPPED
+        rule(zero == 0, "zero bytes")
+        rule(self.names <= 1024 and self.metas <= MIB and self.payloads <= MAX_BODY and self.size <= 64 * MIB, "limits")
+        if self.descriptor:
+            rule(self.flags == self.payloads == self.size == 0 and self.klass == NO_CLASS, "a descriptor with more")
+            rule(self.supersedes == NOTHING, "a descriptor that supersedes")
+        rule((self.names == 0) == (self.kind in (ARCHIVE, END_OF_TOKEN)), "a name that must, or must not, be there")
+        rule((self.token == 0) == (self.kind == ARCHIVE), "token 0")
+        rule(not absent or self.payloads == self.size == wrapped == 0, "an absent entry with a payload")
+        if wrapped:
+            rule(self.metas == 0 and self.payloads >= self.size + 28, "a wrapped payload")
+        else:
+            rule(self.payloads == self.size, "a payload of another length")
+        rule(self.supersedes == NOTHING or self.supersedes < self.seq, "supersedes a later record")
+        self.data = self.details = self.payload = self.mac = None
+
+    def header(self):
+        return self.fixed + self.name
+
+    def read_metadata(self, plain=None):
+        """10.6 to 10.8"""
+        if self.kind == ARCHIVE:
+            fields(self.meta, {1: 8, 2: None, 3: None, 4: None}, (4,))
+        elif self.kind == TOKEN:
+            self.read_token()
+        elif self.kind == END_OF_TOKEN:
+            rule(len(self.meta) == 17 and self.meta[16] <= 1, "an end of token")
+            self.live, self.all = struct.unpack(">QQ", self.meta[:16])
+        else:
+            self.details = fields(self.meta if plain is None else plain,
+                                  {1: 4, 2: None, 3: None, 4: 4, 5: 4, 6: 4, 7: 8, 8: None}, (8,))
+            tags = dict(self.details)
+            rule(7 not in tags or int.from_bytes(tags.get(4, b""), "big") <= 0o7777, "a mode")
+            for tag, value in self.details:
+                rule(tag != 8 or len(value) >= 8 and value[8:].count(b"\0") >= 2, "a finding")
+
+    def read_token(self):
+        found = fields(self.meta, dict.fromkeys(range(1, 10)), (6, 8, 9))
+        rule(dict(found).get(1), "a token without a kind")
+        for tag, value in found:
+            if tag in (7, 8):
+                rule(len(value) >= 20 and int.from_bytes(value[:4], "big") <= 0o7777, "attributes")
+                rule(tag == 8 or len(value) == 20, "attributes")
+                if value[20:]:
+                    check_name(value[20:])
+
+    def open(self, header, keys):
+        """MAC, then what is inside, as far as the keys open it."""
+        got = mac(keys["mK record MAC"], self.header(), self.meta, self.payload)
+        need(same(got, self.mac), "authentic", f"the MAC of record {self.seq}")
+        if self.flags & WRAPPED == 0:
+            self.data = self.payload
+            self.read_metadata()
+        elif "tK payload" in keys:
+            plain = unseal(keys["tK payload"], self.payload, header.id + self.header(), f"the wrap of record {self.seq}")
+            split = len(plain) - self.size
+            self.data = plain[split:]
+            self.read_metadata(plain[:split])
+
+    def line(self):
+        """17"""
+        label = ident = findings = digest = "-"
+        if not self.descriptor and self.data is not None:
+            tags = dict(self.details)
+            label, ident = word(tags.get(2, b"")), word(tags.get(3, b""))
+            findings = sum(tag == 8 for tag, _ in self.details)
+            digest = hashlib.sha256(self.data).hexdigest()
+        supersedes = "-" if self.supersedes == NOTHING else self.supersedes
+        klass = "-" if self.klass == NO_CLASS else self.klass
+        return (f"{self.seq} token={self.token} kind={self.kind} flags={self.flags} class={klass} size={self.size} "
+                f"supersedes={supersedes} name={word(self.name.replace(bytes(1), b'/'))} label={label} id={ident} "
+                f"findings={findings} sha256={digest}")
+
+
+def word(data):
+    if len(data) > 512:
+        return "sha256:" + hashlib.sha256(data).hexdigest()
+    return "".join(f"%{b:02X}" if b <= 32 or b >= 0x7F or b == 0x25 else chr(b) for b in data) or "-"
+
+
+def read_table(c):
+    """11"""
+    n, names, metas = c.u(4), c.u(4), c.u(4)
+    rule(1 <= n <= 65536, f"a table of {n} records")
+    planes, names, metas = c.take(44 * n), Cursor(c.take(names)), Cursor(c.take(metas))
+    records, seq = [], 0
+    for i in range(n):
+        row = planes[i::n]
+        step = int.from_bytes(row[:8], "big")
+        seq += step
+        rule((i == 0 or step > 0) and seq <= NOTHING, "sequence numbers")
+        r = Record(seq.to_bytes(8, "big") + row[8:])
+        r.name, r.meta = names.take(r.names), metas.take(r.metas)
+        if r.name:
+            check_name(r.name)
+        records.append(r)
+    names.end("the names")
+    metas.end("the metadata")
+    return records
+
+
+def write_table(records):
+    rows, last = [], 0
+    for r in records:
+        rows.append((r.seq - last).to_bytes(8, "big") + r.fixed[8:])
+        last = r.seq
+    names, metas = b"".join(r.name for r in records), b"".join(r.meta for r in records)
+    planes = b"".join(bytes(row[i] for row in rows) for i in range(44))
+    return struct.pack(">III", len(records), len(names), len(metas)) + planes + names + metas
+
+
+def read_data(frame):
+    """11"""
+    front, beside = Cursor(frame.front), Cursor(frame.beside)
+    records = read_table(front)
+    rule(len(records) == 1 or len(frame.front) + len(frame.beside) <= 8 * MIB, "a large part of several records")
+    for i, r in enumerate(records):
+        rule(r.seq == records[0].seq + i, "a sequence number left out")
+        r.payload = (beside if r.flags & WRAPPED else front).take(r.payloads)
+    for r in records:
+        r.mac = beside.take(32)
+    front.end("the payloads")
+    beside.end("the MACs")
+    return records
+
+
+def read_chunk(front):
+    """12"""
+    c = Cursor(front)
+    token = c.u(4)
+    records = read_table(c)
+    c.end("an index chunk")
+    rule(all(r.token == token for r in records), "a chunk with another token's record")
+    return token, records
+
+
+def check_chunk(records):
+    """15.3, step 8"""
+    for i, r in enumerate(records):
+        rule(r.kind != TOKEN or i == 0, "a token's descriptor in the middle")
+        rule(r.kind != END_OF_TOKEN or i == len(records) - 1, "a token's end in the middle")
+        if r.descriptor:
+            r.read_metadata()
+
+
+def probes(length, token, name):
+    h = 0xCBF29CE484222325
+    for b in token + b"\0\0" + name:
+        h = (h ^ b) * 0x100000001B3 & NOTHING
+    return [((h & 0xFFFFFFFF) + i * (h >> 32 | 1)) % (8 * length) for i in range(7)]
+
+
+def make_filter(token, records):
+    f = bytearray((10 * len(records) + 7) // 8)
+    for r in records:
+        for bit in probes(len(f), token, r.name):
+            f[bit // 8] |= 1 << bit % 8
+    return bytes(f)
+
+
+class Places:
+    """Numbers, parts and order of frames: 4, 8."""
+
+    def __init__(self):
+        self.next, self.part, self.last = {}, 0, None
+
+    def take(self, f):
+        rule(f.number == self.next.get(f.kind, 0), "a block number")
+        rule(f.part == (self.part if f.kind == DATA else 0), "a part number")
+        if f.kind == DIRECTORY:
+            rule(self.last in (INDEX, DIRECTORY) and self.part == 0, "a directory out of place")
+        elif f.kind == END:
+            rule(self.last == DIRECTORY, "an end block out of place")
+        else:
+            rule(self.last != DIRECTORY, "a block after the directory")
+        if f.kind == DATA:
+            self.part = 0 if f.last else self.part + 1
+        if f.last:
+            self.next[f.kind] = f.number + 1
+        self.last = f.kind
+
+
+class Ledger:
+    """14"""
+
+    def __init__(self):
+        self.next, self.names, self.open, self.tokens = 0, {}, {}, 0
+
+    def add(self, r):
+        rule(r.seq == self.next, "a sequence number")
+        self.next += 1
+        rule((r.seq == 0) == (r.kind == ARCHIVE), "record 0")
+        if r.kind == ARCHIVE:
+            return
+        if r.kind == TOKEN:
+            rule(r.token == self.tokens + 1, "the number of a token")
+            rule(r.name not in self.names.values(), "two tokens of one name")
+            self.tokens += 1
+            self.names[r.token] = r.name
+            self.open[r.token] = {"entries": {}, "all": 0}
+            return
+        rule(r.token in self.open, "a token that is not open")
+        t = self.open[r.token]
+        if r.kind == END_OF_TOKEN:
+            live = sum(not e.flags & VANISHED for e in t["entries"].values())
+            rule((r.live, r.all) == (live, t["all"]), "the counts of a token")
+            del self.open[r.token]
+            return
+        t["all"] += 1
+        earlier = t["entries"].get((r.kind, r.name))
+        rule(r.supersedes == (NOTHING if earlier is None else earlier.seq), "what a record supersedes")
+        t["entries"][r.kind, r.name] = r
+
+
+class Index:
+    """12, and the directory that comes of it: 13.1"""
+
+    def __init__(self):
+        self.open, self.due, self.names = {}, [], {0: b""}
+        self.entries, self.tails, self.superseded = b"", b"", b""
+        self.counts = [0, 0, 0, 0, 0]
+
+    def add(self, r):
+        if r.kind == TOKEN:
+            self.names[r.token] = r.name
+            self.counts[3] += 1
+        if r.supersedes != NOTHING:
+            self.superseded += r.supersedes.to_bytes(8, "big")
+            self.counts[4] += 1
+        self.counts[2] += 1
+        chunk = self.open.setdefault(r.token, [])
+        chunk.append(r)
+        size = sum(len(x.name) + len(x.meta) for x in chunk)
+        if r.kind in (ARCHIVE, END_OF_TOKEN) or len(chunk) == 4096 or size >= 256 * 1024:
+            self.due.append((r.token, self.open.pop(r.token)))
+
+    def frame(self, f, offset, records, d):
+        self.counts[0 if f.kind == DATA else 1] += 1
+        self.entries += struct.pack(">BBHIQQIIQ", f.kind, f.last, 0, f.part, f.number, offset, f.length,
+                                    len(records), records[0].seq) + d
+
+    def chunk(self, f, offset):
+        rule(self.due, "an index chunk where none is due")
+        token, records = self.due.pop(0)
+        rule(f.front == struct.pack(">I", token) + write_table(records), "an index chunk")
+        self.frame(f, offset, records, hashlib.sha256(f.front).digest())
+        bits = make_filter(self.names[token], records)
+        self.tails += struct.pack(">III", token, len(records), len(bits)) + bits
+
+    def directory(self):
+        return self.entries + self.tails + self.superseded
+
+
+class EndBlock:
+    """13.2"""
+
+    def __init__(self, front, header, keys):
+        c = Cursor(front)
+        counts = c.take(40)
+        self.counts, self.root = list(struct.unpack(">QQQQQ", counts)), c.take(32)
+        length = c.u(4)
+        rule(length <= 16384, "a signature too long")
+        signature, proof = c.take(length), c.take(32)
+        c.end("the end block")
+        if "tK restore proof" in keys:
+            m = b"tokar/1 end\0" + SUITE + header.core + counts + self.root
+            got = mac(keys["tK restore proof"], m, length.to_bytes(4, "big"), signature)
+            need(same(got, proof), "authentic", "T")
+
+
+def root(directory):
+    return hashlib.sha256(b"tokar/1 R\0" + directory).digest()
+
+
+def read_footer(raw):
+    """13.3"""
+    need(len(raw) == 40 and raw[:8] == b"tokarEND", "truncated", "no footer")
+    need(crc32c(raw[:36]) == raw[36:], "checksum", "the footer's checksum")
+    b, directory, end, header = struct.unpack(">QQQI", raw[8:36])
+    need(b <= 1 << 62 and directory <= end <= b and header <= MIB, "checksum", "the footer contradicts itself")
+    return b, directory, end, header
+
+
+def read_stream(data, identity, each=lambda r: None):
+    """15.1; without an identity 15.2"""
+    c = Cursor(data, "truncated")
+    header = Header(c)
+    keys = header.open(identity) if identity else None
+    base, places, ledger, index = c.at, Places(), Ledger(), Index()
+    pieces, directory_at = None, 0
+    while True:
+        at = c.at - base
+        f = Frame(header, c, keys)
+        records = []
+        if keys and f.kind == DATA:
+            records = read_data(f)
+            for r in records:
+                r.open(header, keys)
+        places.take(f)
+        if f.kind == DIRECTORY and f.number == 0:
+            directory_at = at
+        if keys and f.kind == DATA:
+            rule(not index.due, "a data frame where an index chunk is due")
+            for r in records:
+                ledger.add(r)
+                index.add(r)
+                each(r)
+            index.frame(f, at, records, hashlib.sha256(b"".join(r.mac for r in records)).digest())
+        elif keys and f.kind == INDEX:
+            index.chunk(f, at)
+        elif keys and f.kind == DIRECTORY:
+            if pieces is None:
+                rule(not index.due and not ledger.open, "a token or a chunk is open")
+                whole = index.directory()
+                pieces = [whole[i : i + MIB] for i in range(0, len(whole), MIB)]
+            rule(pieces and f.front == pieces.pop(0), "a piece of the directory")
+        elif f.kind == END:
+            if keys:
+                rule(pieces == [], "the directory is not all there")
+                end = EndBlock(f.front, header, keys)
+                rule(end.counts == index.counts, "the end block's counts")
+                need(same(end.root, root(index.directory())), "authentic", "R")
+            end_at = at
+            break
+    b = c.at - base
+    need(c.left(), "truncated", "nothing after the end block")
+    try:
+        again = Header(c)
+    except Refused as e:
+        raise Refused("malformed", "no end copy") if e.klass == "not-archive" else e from None
+    rule(again.raw == header.raw, "the end copy differs")
+    rule(c.left() <= 40, "bytes after the footer")
+    footer = read_footer(c.take(c.left()))
+    rule(footer == (b, directory_at, end_at, len(header.raw)), "the footer says something else")
+
+
+def read_index(data, identity, each=lambda r: None):
+    """15.3"""
+    b, directory_at, end_at, length = read_footer(data[-40:])
+    base = len(data) - 40 - length - b
+    need(base >= 0, "truncated", "less than the footer says")
+    header = choose_header(data, base, len(data) - 40 - length)
+    keys = header.open(identity)
+
+    def frame(at, want):
+        c = Cursor(data, "truncated")
+        c.at = base + at
+        f = Frame(header, c, None)
+        rule(f.place() == want, "another frame than is listed")
+        c.at = base + at
+        return Frame(header, c, keys)
+
+    end = EndBlock(frame(end_at, (END, 0, 0, 1)).front, header, keys)
+    n_data, n_index, n_records, n_tokens, n_superseded = end.counts
+    rule(max(n_data, n_index) <= b // 64 and n_records <= b // 32 and n_superseded <= n_records, "counts")
+    limit = 72 * (n_data + n_index) + 13 * n_index + 2 * n_records + 8 * n_superseded
+    directory, at, number = b"", directory_at, 0
+    while at < end_at:
+        f = frame(at, (DIRECTORY, number, 0, 1))
+        rule(0 < len(f.front) <= MIB and len(directory) % MIB == 0, "a piece of the directory")
+        directory += f.front
+        rule(len(directory) <= limit, "a directory too long")
+        at, number = at + f.length, number + 1
+    rule(at == end_at, "the end block does not follow the directory")
+    need(same(root(directory), end.root), "authentic", "R")
+    data_frames, chunks, superseded = read_directory(directory, end.counts)
+
+    def listed(entry):
+        place, offset, length, count, first, d = entry
+        f = frame(offset, place)
+        rule(f.length == length, "a frame of another length")
+        if f.kind == INDEX:
+            need(same(hashlib.sha256(f.front).digest(), d), "authentic", "D of a chunk")
+            token, records = read_chunk(f.front)
+            check_chunk(records)
+        else:
+            records = read_data(f)
+            need(same(hashlib.sha256(b"".join(r.mac for r in records)).digest(), d), "authentic", "D of a block")
+        wrong = "authentic" if f.kind == DATA else "malformed"
+        need(len(records) == count and records[0].seq == first, wrong, "a frame of other records")
+        return records
+
+    described, held = set(), (None, None)
+    for entry in chunks:
+        for r in listed(entry):
+            if r.descriptor:
+                described.add(r.token)
+            if r.seq in superseded:
+                continue
+            if r.kind == ARCHIVE:
+                each(r)
+                continue
+            rule(r.token in described, "a token that nothing describes")
+            if r.descriptor:
+                each(r)
+                continue
+            at = next(e for e in data_frames if e[4] <= r.seq < e[4] + e[3])
+            if held[0] != at:
+                held = at, listed(at)
+            whole = held[1][r.seq - at[4]]
+            rule(whole.header() == r.header() and whole.meta == r.meta, "a record that its chunk gives otherwise")
+            whole.open(header, keys)
+            each(whole)
+
+
+def choose_header(data, base, copy_at):
+    """15.3, step 2"""
+
+    def read(at):
+        c = Cursor(data, "truncated")
+        c.at = at
+        try:
+            return Header(c), None
+        except Refused as e:
+            return None, e
+
+    (front, error), (copy, copy_error) = read(0), read(copy_at)
+
+    def whole(e):
+        return e is None or e.klass in ("unsupported", "malformed")
+
+    if error:
+        if whole(error) or copy_error:
+            raise error
+        return copy
+    rule(not whole(copy_error) or copy and copy.raw == front.raw, "the end copy differs")
+    rule(base == len(front.raw), "the first frame does not follow the header")
+    return front
+
+
+def read_directory(directory, counts):
+    """15.3, step 7"""
+    n_data, n_index, n_records, n_tokens, n_superseded = counts
+    c = Cursor(directory)
+    data_frames, chunks = [], []
+    number, part, at, records = 0, 0, 0, 0
+    for _ in range(n_data + n_index):
+        kind, last, zero, p = c.u(1), c.u(1), c.u(2), c.u(4)
+        n, offset, length, count, first, d = c.u(8), c.u(8), c.u(4), c.u(4), c.u(8), c.take(32)
+        rule(kind in (DATA, INDEX) and last <= 1 and zero == 0, "a directory entry")
+        rule(64 <= length <= MAX_BODY + 108 and 1 <= count <= 65536 and at <= offset <= 1 << 62, "a directory entry")
+        at = offset + length
+        entry = (kind, n, p, last), offset, length, count, first, d
+        if kind == INDEX:
+            rule((n, p, last) == (len(chunks), 0, 1), "an index entry's number")
+            chunks.append(entry)
+            continue
+        rule((n, p) == (number, part), "a data entry's number")
+        number, part = (number + 1, 0) if last else (number, part + 1)
+        rule(first == records, "a data entry's first record")
+        records += count
+        data_frames.append(entry)
+    rule(part == 0 and len(data_frames) == n_data, "data entries")
+    rule(records == n_records == sum(e[3] for e in chunks), "records")
+    tokens = 0
+    for e in chunks:
+        token, count = c.u(4), c.u(4)
+        c.take(c.u(4))
+        rule(count == e[3], "a tail's count")
+        tokens = max(tokens, token)
+    superseded = {c.u(8) for _ in range(n_superseded)}
+    c.end("the directory")
+    rule(tokens == n_tokens and len(superseded) == n_superseded, "tokens and superseded records")
+    return data_frames, chunks, superseded
+
+
+# Vectors.
+
+
+def verdict(read, *args):
+    try:
+        read(*args)
+        return "ok"
+    except Refused as e:
+        return e.klass
+
+
+def judge(where):
+    """17: prints every disagreement."""
+    with open(os.path.join(where, "vectors.json")) as f:
+        file = json.load(f)
+
+    def identity(vector, role):
+        name = vector.get("open", {}).get(role)
+        if not name:
+            key = "tK" if role == "restore" else "mK"
+            return given(RESTORE if key == "tK" else VERIFY, bytes.fromhex(file["keys"][vector["keys"]][key]))
+        text = file["identities"][name]
+        return age(text) if text.startswith("AGE-") else passphrase(text.encode())
+
+    wrong = judgements = 0
+    for v in file["vectors"]:
+        with open(os.path.join(where, v["name"] + ".tokar"), "rb") as f:
+            data = f.read()
+        lines, by_index = [], []
+        got = {
+            "stream": verdict(read_stream, data, identity(v, "restore"), lambda r: lines.append(r.line())),
+            "verifier": verdict(read_stream, data, identity(v, "verify")),
+            "keyless": verdict(read_stream, data, None),
+            "index": verdict(read_index, data, identity(v, "restore"), lambda r: by_index.append(r.line())),
+        }
+        judgements += 4
+        if got != v["expect"]:
+            wrong += 1
+            print(f"{v['name']}: {v['about']}\n  got  {got}\n  want {v['expect']}")
+        if v["expect"]["stream"] == "ok":
+            with open(os.path.join(where, v["name"] + ".list")) as f:
+                want = f.read().splitlines()
+            superseded = set(re.findall(r" supersedes=(\d+) ", "\n".join(lines)))
+            stands = [x for x in want if x.split(" ")[0] not in superseded]
+            judgements += 1
+            if lines != want or got["index"] == "ok" and sorted(by_index) != sorted(stands):
+                wrong += 1
+                print(f"{v['name']}: another listing")
+    print(f"{len(file['vectors'])} vectors, {judgements} judgements, {wrong} disagreements")
+    return wrong
+
+
+def identity_of(args):
+    """What KEY says; several are not tried."""
+    if not args:
+        return None
+    kind, _, rest = args[0].partition(":")
+    if kind in ("tK", "mK"):
+        return given(RESTORE if kind == "tK" else VERIFY, bytes.fromhex(rest))
+    if kind == "passphrase":
+        with open(rest, "rb") as f:
+            return passphrase(f.read().rstrip(b"\r\n"))
+    with open(args[0]) as f:
+        return age(next(line.strip() for line in f if line.startswith("AGE-SECRET-KEY-1")))
+
+
+def extract(data, where, identity):
+    """Writes entries below a new directory after everything was verified."""
+    records = []
+    read_stream(data, identity, records.append)
+    tokens = {r.token: r.name for r in records if r.kind == TOKEN}
+    superseded = {r.supersedes for r in records}
+    os.mkdir(where)
+    for r in records:
+        if r.descriptor or r.kind >= 0x8000 or r.seq in superseded or r.flags & (VANISHED | REFUSED):
+            continue
+        if r.data is None:
+            raise Refused("no-key", "a verifier's key opens no payload")
+        parts = [os.fsencode(where)] + tokens[r.token].split(b"\0") + r.name.split(b"\0")
+        path = os.path.join(*parts)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "xb") as f:
+            f.write(r.data)
+
+
+def main(args):
+    if len(args) >= 2 and args[0] == "judge":
+        return 1 if judge(args[1]) else 0
+    if len(args) < 2 or args[0] not in ("list", "extract", "verify"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    with open(args[1], "rb") as f:
+        data = f.read()
+    try:
+        if args[0] == "extract":
+            extract(data, args[2], identity_of(args[3:]))
+        else:
+            show = (lambda r: print(r.line())) if args[0] == "list" else lambda r: None
+            read_stream(data, identity_of(args[2:]), show)
+    except Refused as e:
+        print(e, file=sys.stderr)
+        return 6 if e.klass == "no-key" else 7
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
