@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"tokar/backends/all"
 	"tokar/format"
 	"tokar/format/keyslot"
 	"tokar/stages"
@@ -129,6 +127,9 @@ func levelOf(s *session, c *cli.Context, codec format.Codec) (int, error) {
 // create writes an archive of the tokens that the operands name.
 func create(ctx context.Context, s *session, o createOptions) error {
 	inputs, err := findTokens(ctx, s, o.operands, o.excluded)
+	if err == nil {
+		err = outside(s, o.file, inputs)
+	}
 	if err != nil {
 		return left(err, "no archive was written")
 	}
@@ -219,7 +220,7 @@ func (s *session) archived(t *format.Token, r *format.Record) {
 		s.token(t)
 	case s.report.json != nil:
 		s.report.json.object(t, r, nil)
-	default:
+	case s.report.verbose:
 		s.report.name(quote(t.Name.String() + "/" + r.Name.String()))
 	}
 	s.report.entry(t, r)
@@ -246,130 +247,4 @@ func reportCreated(s *session, o createOptions, sum *stages.Summary, out *output
 		what += " into " + quote(o.file)
 	}
 	s.report.result("%s %s%s", verb, what, s.report.withFindings())
-}
-
-// findTokens resolves operands to tokens, in their order. An operand without
-// one is a finding; nothing at all is an error.
-func findTokens(ctx context.Context, s *session, operands []operand, excluded []string) ([]stages.Input, error) {
-	f := &tokenFinder{s: s, sel: selection{excluded: excluded}, byName: map[string]string{}, byPath: map[string]bool{}}
-	for _, o := range operands {
-		if err := f.operand(ctx, o); err != nil {
-			return nil, err
-		}
-	}
-	if len(f.inputs) == 0 {
-		return nil, failedf("", "there is no token to archive")
-	}
-	return f.inputs, nil
-}
-
-type tokenFinder struct {
-	s      *session
-	sel    selection
-	inputs []stages.Input
-	byName map[string]string // the path of each name
-	byPath map[string]bool
-}
-
-func (f *tokenFinder) operand(ctx context.Context, o operand) error {
-	name, path, err := splitName(f.s, o)
-	if err != nil {
-		return err
-	}
-	found, err := f.find(ctx, path)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		f.s.report.plain("no-token", path, "it cannot be read: "+err.Error())
-		return nil
-	}
-	switch {
-	case len(found) == 0:
-		f.s.report.plain("no-token", path, "no token is there or below it")
-	case name != nil && len(found) > 1:
-		return usagef(f.s.name, "%s holds %s; NAME=PATH takes the path of one", quote(path), count(uint64(len(found)), "token"))
-	}
-	for _, in := range found {
-		if name != nil {
-			in.Name = name
-		}
-		if err := f.add(in); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// splitName reads NAME=PATH. A path that is there is a path, whatever is in
-// it.
-func splitName(s *session, o operand) (format.Name, string, error) {
-	whole := joinDir(o.dir, o.text)
-	name, path, named := strings.Cut(o.text, "=")
-	if !named {
-		return nil, whole, nil
-	}
-	if _, err := os.Lstat(whole); err == nil {
-		return nil, whole, nil
-	}
-	n, err := format.ParseName(name)
-	if err != nil || path == "" {
-		return nil, "", usagef(s.name, "%s is neither a path nor NAME=PATH", quote(o.text))
-	}
-	return n, joinDir(o.dir, path), nil
-}
-
-// find asks every kind of token. What was passed over is worth a word with -v.
-func (f *tokenFinder) find(ctx context.Context, path string) (inputs []stages.Input, err error) {
-	if _, err := os.Stat(path); err != nil {
-		return nil, causeOf(err)
-	}
-	for _, b := range all.Backends() {
-		found, ferr := b.Find(ctx, path)
-		if ferr != nil {
-			err = ferr
-		}
-		for _, loc := range found.Tokens {
-			inputs = append(inputs, stages.Input{Backend: b, Location: loc})
-		}
-		for _, p := range found.Passed {
-			f.s.report.detail("%s: passed over: %s", quote(p.Path), escape(p.Reason))
-		}
-	}
-	if len(inputs) > 0 {
-		err = nil
-	}
-	return inputs, err
-}
-
-func (f *tokenFinder) add(in stages.Input) error {
-	name := in.Name.String()
-	path, err := filepath.EvalSymlinks(in.Path)
-	if err != nil {
-		path = filepath.Clean(in.Path)
-	}
-	switch other, again := f.byName[name]; {
-	case f.sel.excludes(name, ""):
-		f.s.report.detail("%s: excluded", quote(in.Path))
-		return nil
-	case f.byPath[path]:
-		f.s.report.detail("%s: named twice, archived once", quote(in.Path))
-		return nil
-	case again:
-		return usagef(f.s.name, "%s and %s are both called %s; tell them apart with NAME=PATH", quote(other), quote(in.Path), quote(name))
-	}
-	f.byName[name], f.byPath[path] = in.Path, true
-	if len(f.sel.excluded) > 0 {
-		in.Backend = &excluding{in.Backend, &f.sel, in.Name}
-	}
-	f.inputs = append(f.inputs, in)
-	return nil
-}
-
-// causeOf is why a file could not be had, without its name.
-func causeOf(err error) error {
-	if pe, ok := err.(*os.PathError); ok {
-		return pe.Err
-	}
-	return err
 }

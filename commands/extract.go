@@ -137,6 +137,7 @@ type extraction struct {
 	objects   uint64
 	bytes     uint64
 	dirs      map[string]string // of each token that is restored
+	last      *format.Token     // the last one noted in dirs
 }
 
 func (x *extraction) options() stages.ExtractOptions {
@@ -174,7 +175,9 @@ func (x *extraction) each(t *format.Token, r *format.Record) {
 		return
 	}
 	if r.Kind != format.KindToken {
-		x.dirs[t.Name.String()] = x.place(t)
+		if t != x.last {
+			x.dirs[t.Name.String()], x.last = x.place(t), t
+		}
 		x.bytes += uint64(r.Size)
 		if r.Kind == format.KindObject {
 			x.objects++

@@ -1,14 +1,10 @@
 package commands
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"syscall"
-
-	"golang.org/x/term"
 
 	"tokar/format"
 )
@@ -38,50 +34,6 @@ type report struct {
 
 func newReport(command string) *report {
 	return &report{command: command, out: newText(os.Stdout), log: os.Stderr, seen: map[string]int{}}
-}
-
-// A text is lines for people or programs on a stream that may go away.
-type text struct {
-	w     *bufio.Writer
-	lines bool // a terminal wants each line at once
-	err   error
-	fail  func() // called at the first error
-}
-
-func newText(f *os.File) *text {
-	return &text{w: bufio.NewWriterSize(f, 64<<10), lines: term.IsTerminal(int(f.Fd()))}
-}
-
-// line writes one line; what stands in it is escaped already.
-func (t *text) line(s string) {
-	if t.err != nil {
-		return
-	}
-	t.w.WriteString(s)
-	t.note(t.w.WriteByte('\n'))
-	if t.lines {
-		t.flush()
-	}
-}
-
-func (t *text) flush() error {
-	if t.err == nil {
-		t.note(t.w.Flush())
-	}
-	return t.err
-}
-
-func (t *text) note(err error) {
-	if err == nil || t.err != nil {
-		return
-	}
-	if errors.Is(err, syscall.EPIPE) {
-		err = errPipe
-	}
-	t.err = err
-	if t.fail != nil {
-		t.fail()
-	}
 }
 
 func (r *report) say(form string, args ...any) {
@@ -253,28 +205,4 @@ func (r *report) withFindings() string {
 		return ""
 	}
 	return "; " + count(r.findings, "finding")
-}
-
-// count is a number with its noun.
-func count(n uint64, noun string) string {
-	switch {
-	case n == 1:
-		return "1 " + noun
-	case noun == "entry":
-		noun = "entrie"
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// size is a number of bytes for people.
-func size(n uint64) string {
-	const units = "KMGTPE"
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, u := float64(n)/1024, 0
-	for f >= 1023.95 && u < len(units)-1 {
-		f, u = f/1024, u+1
-	}
-	return fmt.Sprintf("%.1f %ciB", f, units[u])
 }

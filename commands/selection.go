@@ -179,14 +179,20 @@ func (p *pattern) within(token string) bool {
 	return len(parts) > n && match(strings.Join(parts[:n], "/"), token)
 }
 
+// everything says that nothing was chosen and nothing left out.
+func (s *selection) everything() bool { return len(s.wanted) == 0 && len(s.excluded) == 0 }
+
 // token says whether a token is wanted whole, or perhaps some of it.
 func (s *selection) token(t *format.Token) (whole, wanted bool) {
+	if s.everything() {
+		return true, true
+	}
 	name := t.Name.String()
 	if s.excludes(name, "") {
 		return false, false
 	}
 	if len(s.wanted) == 0 {
-		return len(s.excluded) == 0, true
+		return false, true
 	}
 	dir := s.dir(name)
 	for _, p := range s.wanted {
@@ -200,6 +206,9 @@ func (s *selection) token(t *format.Token) (whole, wanted bool) {
 
 // entry says whether an entry is wanted.
 func (s *selection) entry(t *format.Token, r *format.Record) bool {
+	if s.everything() {
+		return true
+	}
 	token, entry := t.Name.String(), r.Name.String()
 	if s.excludes(token, entry) {
 		return false

@@ -1,0 +1,129 @@
+package commands
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"tokar/backends"
+	"tokar/format"
+	"tokar/format/keyslot"
+	"tokar/stages"
+)
+
+// written is a report whose output can be read.
+func written() (r *report, out, log *bytes.Buffer) {
+	out, log = &bytes.Buffer{}, &bytes.Buffer{}
+	r = newReport("create")
+	r.out = &text{w: bufio.NewWriter(out)}
+	r.namesTo, r.log = r.out, log
+	return r, out, log
+}
+
+// Ten findings of a kind are named, the others counted; all with -v.
+func TestManyFindings(t *testing.T) {
+	for _, c := range []struct {
+		verbose, quiet bool
+		want           int
+		last           string
+	}{
+		{false, false, 12, "tokar: archived; 25 findings"},
+		{true, false, 26, "tokar: archived; 25 findings"},
+		{false, true, 1, "tokar: truncated: 25 findings"},
+	} {
+		r, _, log := written()
+		r.verbose, r.quiet = c.verbose, c.quiet
+		for i := range 25 {
+			r.finding("swtok", fmt.Sprint(i), format.Finding{Kind: "truncated", File: "TOK_OBJ/x", Offset: 5, Message: "it ends"})
+		}
+		r.result("archived%s", r.withFindings())
+		if code, _ := r.finish(nil, nil); code != exitFindings {
+			t.Errorf("exit code %d", code)
+		}
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		if len(lines) != c.want || lines[len(lines)-1] != c.last {
+			t.Errorf("%+v: %d lines:\n%s", c, len(lines), log)
+		}
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	for _, c := range []struct {
+		entry string
+		f     format.Finding
+		want  string
+	}{
+		{"10000000", format.Finding{Kind: "truncated", File: "TOK_OBJ/10000000", Offset: 17, Message: "it ends"},
+			"tok/10000000: truncated: it ends (TOK_OBJ/10000000, byte 17)"},
+		{"", format.Finding{Kind: "no-index", Offset: -1, Message: "no\x1bindex"}, `tok: no-index: no\x1bindex`},
+		{"a b", format.Finding{Kind: "gone", File: "a b", Offset: -1, Message: "gone"}, `"tok/a b": gone: gone`},
+	} {
+		if got := describe("tok", c.entry, c.f); got != c.want {
+			t.Errorf("%s, want %s", got, c.want)
+		}
+	}
+}
+
+// The lines of JSON that programs rely on: fields are added, never changed.
+func TestJSON(t *testing.T) {
+	r, out, log := written()
+	r.json = &jsonLines{out: r.out}
+	tok := &format.Token{Name: format.NameOf("tpm", "root"), Kind: "opencryptoki", Label: "l", Serial: "1",
+		Properties: []format.Property{{Key: "format", Value: "old"}}}
+	rec := &format.Record{}
+	rec.Reset()
+	rec.Seq, rec.Kind, rec.Name, rec.Flags, rec.Size, rec.Class = 1<<53+1, format.KindObject, format.NameOf("1"), format.Wrapped|format.Damaged, 7, 3
+	rec.Details = format.Details{KeyType: 0, Label: []byte("k\xff"), ID: []byte{1}, Attr: format.Attr{Known: true, Mode: 0o640, UID: 0, GID: 5, MTime: 1}}
+	r.json.archive(&format.Archive{Made: 0, Host: "h", Writer: "tokar 1"})
+	r.json.token(tok)
+	r.json.object(tok, rec, nil)
+	r.finding("tpm/root", "1", format.Finding{Kind: "truncated", File: "TOK_OBJ/1", Offset: 0, Message: "it ends"})
+	r.finding("t\xff", "", format.Finding{Kind: "no-index", Offset: -1, Message: "m"})
+	code, _ := r.finish(fmt.Errorf("a.tokar: %w", format.ErrTruncated), summaryOf(&stages.Summary{Tokens: 1, Objects: 1, Bytes: 7}))
+	want := `{"type":"archive","v":1,"made":"1970-01-01T00:00:00Z","host":"h","writer":"tokar 1"}
+{"type":"token","v":1,"token":"tpm/root","kind":"opencryptoki","label":"l","serial":"1","properties":{"format":"old"}}
+{"type":"object","v":1,"token":"tpm/root","name":"1","seq":"9007199254740993","kind":"object","flags":["wrapped","damaged"],"size":7,"class":"CKO_PRIVATE_KEY","key_type":"CKK_RSA","label":"6bff","id":"01","mode":"0640","uid":0,"gid":5,"mtime":"1970-01-01T00:00:00.000000001Z"}
+{"type":"finding","v":1,"token":"tpm/root","name":"1","kind":"truncated","file":"TOK_OBJ/1","offset":0,"message":"it ends"}
+{"type":"finding","v":1,"token_hex":"74ff","kind":"no-index","message":"m"}
+{"type":"summary","v":1,"command":"create","exit":7,"complete":false,"error":"a.tokar: archive is cut short; fetch the archive again, whole","findings":2,"tokens":1,"records":0,"objects":1,"bytes":7,"damaged":0,"left":0,"generation":0,"restores":false}
+`
+	if code != exitArchive || out.String() != want {
+		t.Errorf("exit code %d\n%s\nwant\n%s", code, out, want)
+	}
+	if log.String() != "tokar: a.tokar: archive is cut short; fetch the archive again, whole\n" {
+		t.Errorf("log: %s", log)
+	}
+}
+
+func TestCodes(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{nil, exitDone},
+		{usagef("create", "x"), exitUsage},
+		{errors.New("x"), exitFailed},
+		{backends.ErrExists, exitFailed},
+		{&stages.PartError{Done: []string{"a"}, Err: backends.ErrExists}, exitPartway},
+		{left(&stages.PartError{Err: errors.New("x")}, "y"), exitPartway},
+		{format.ErrNoKey, exitSecret},
+		{keyslot.ErrPassphrase, exitSecret},
+		{format.ErrNotArchive, exitArchive},
+		{format.ErrTruncated, exitArchive},
+		{format.ErrChecksum, exitArchive},
+		{format.ErrAuthentic, exitArchive},
+		{format.ErrMalformed, exitArchive},
+		{format.ErrUnsupported, exitArchive},
+		{backends.ErrBadName, exitArchive},
+	} {
+		if c.err != nil {
+			c.err = fmt.Errorf("while testing: %w", c.err)
+		}
+		if got := codeOf(c.err); got != c.want {
+			t.Errorf("%v: %d, want %d", c.err, got, c.want)
+		}
+	}
+}

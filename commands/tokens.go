@@ -1,0 +1,161 @@
+package commands
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"tokar/backends/all"
+	"tokar/format"
+	"tokar/stages"
+)
+
+// findTokens resolves operands to tokens, in their order. An operand without
+// one is a finding; nothing at all is an error.
+func findTokens(ctx context.Context, s *session, operands []operand, excluded []string) ([]stages.Input, error) {
+	f := &tokenFinder{s: s, sel: selection{excluded: excluded}, byName: map[string]string{}, byPath: map[string]bool{}}
+	for _, o := range operands {
+		if err := f.operand(ctx, o); err != nil {
+			return nil, err
+		}
+	}
+	if len(f.inputs) == 0 {
+		return nil, failedf("", "there is no token to archive")
+	}
+	return f.inputs, nil
+}
+
+type tokenFinder struct {
+	s      *session
+	sel    selection
+	inputs []stages.Input
+	byName map[string]string // the path of each name
+	byPath map[string]bool
+}
+
+func (f *tokenFinder) operand(ctx context.Context, o operand) error {
+	name, path, err := splitName(f.s, o)
+	if err != nil {
+		return err
+	}
+	found, err := f.find(ctx, path)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		f.s.report.plain("no-token", path, "it cannot be read: "+err.Error())
+		return nil
+	}
+	switch {
+	case len(found) == 0:
+		f.s.report.plain("no-token", path, "no token is there or below it")
+	case name != nil && len(found) > 1:
+		return usagef(f.s.name, "%s holds %s; NAME=PATH takes the path of one", quote(path), count(uint64(len(found)), "token"))
+	}
+	for _, in := range found {
+		if name != nil {
+			in.Name = name
+		}
+		if err := f.add(in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// splitName reads NAME=PATH. A path that is there is a path, whatever is in
+// it.
+func splitName(s *session, o operand) (format.Name, string, error) {
+	whole := joinDir(o.dir, o.text)
+	name, path, named := strings.Cut(o.text, "=")
+	if !named {
+		return nil, whole, nil
+	}
+	if _, err := os.Lstat(whole); err == nil {
+		return nil, whole, nil
+	}
+	n, err := format.ParseName(name)
+	if err != nil || path == "" {
+		return nil, "", usagef(s.name, "%s is neither a path nor NAME=PATH", quote(o.text))
+	}
+	return n, joinDir(o.dir, path), nil
+}
+
+// find asks every kind of token. What was passed over is worth a word with -v.
+func (f *tokenFinder) find(ctx context.Context, path string) (inputs []stages.Input, err error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, causeOf(err)
+	}
+	for _, b := range all.Backends() {
+		found, ferr := b.Find(ctx, path)
+		if ferr != nil {
+			err = ferr
+		}
+		for _, loc := range found.Tokens {
+			inputs = append(inputs, stages.Input{Backend: b, Location: loc})
+		}
+		for _, p := range found.Passed {
+			f.s.report.detail("%s: passed over: %s", quote(p.Path), escape(p.Reason))
+		}
+	}
+	if len(inputs) > 0 {
+		err = nil
+	}
+	return inputs, err
+}
+
+func (f *tokenFinder) add(in stages.Input) error {
+	name := in.Name.String()
+	path := realPath(in.Path)
+	switch other, again := f.byName[name]; {
+	case f.sel.excludes(name, ""):
+		f.s.report.detail("%s: excluded", quote(in.Path))
+		return nil
+	case f.byPath[path]:
+		f.s.report.detail("%s: named twice, archived once", quote(in.Path))
+		return nil
+	case again:
+		return usagef(f.s.name, "%s and %s are both called %s; tell them apart with NAME=PATH", quote(other), quote(in.Path), quote(name))
+	}
+	f.byName[name], f.byPath[path] = in.Path, true
+	if len(f.sel.excluded) > 0 {
+		in.Backend = &excluding{in.Backend, &f.sel, in.Name}
+	}
+	f.inputs = append(f.inputs, in)
+	return nil
+}
+
+// causeOf is why a file could not be had, without its name.
+func causeOf(err error) error {
+	if pe, ok := err.(*os.PathError); ok {
+		return pe.Err
+	}
+	return err
+}
+
+// outside refuses an archive that would lie in a token it archives: it would
+// hold a piece of itself.
+func outside(s *session, file string, inputs []stages.Input) error {
+	if _, numbered := descriptor(file); file == "" || file == "-" || numbered {
+		return nil
+	}
+	dir := realPath(filepath.Dir(file)) + "/"
+	for _, in := range inputs {
+		if strings.HasPrefix(dir, realPath(in.Path)+"/") {
+			return usagef(s.name, "%s would lie in the token %s; write it elsewhere", quote(file), quote(in.Name.String()))
+		}
+	}
+	return nil
+}
+
+// realPath is a path without symlinks, from the root.
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	if full, err := filepath.Abs(path); err == nil {
+		path = full
+	}
+	return path
+}
