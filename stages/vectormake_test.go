@@ -654,6 +654,14 @@ func (m *vectorMaker) hostileSlots() {
 			return []format.Slot{s, verify}
 		})
 	}
+	slots("passphrase-verifier-long", "a verifier's passphrase slot of 97 bytes: nothing to who restores", "oMoo", opens("restore", "passphrase"), func(id, _, mK [32]byte) []format.Slot {
+		s := wrap(id, mK, 2)
+		s.Body = append(s.Body, 0)
+		return []format.Slot{m.base[0], s}
+	})
+	slots("passphrase-verifier-commitment", "a verifier's passphrase slot with another mK: the same answer as a wrong passphrase", "oKoo", opens("restore", "passphrase"), func(id, _, _ [32]byte) []format.Slot {
+		return []format.Slot{m.base[0], wrap(id, other, 2)}
+	})
 	edit("cost-low", "a passphrase slot of cost 99,999", func(b []byte) []byte {
 		binary.BigEndian.PutUint32(b[32:], 99_999)
 		return b

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -406,5 +407,32 @@ func TestFilterFalseHit(t *testing.T) {
 		if i > 300 && testing.Short() {
 			return
 		}
+	}
+}
+
+// TestFormatExample holds the hex dump of docs/FORMAT.md, section 18, to its
+// vector.
+func TestFormatExample(t *testing.T) {
+	doc, err := os.ReadFile("../docs/FORMAT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(filepath.Join(vectorDir, "good-tiny.tokar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	for _, m := range regexp.MustCompile(`(?m)^    ([0-9a-f]{4})  ([0-9a-f ]+)$`).FindAllSubmatch(doc, -1) {
+		if string(m[1]) != fmt.Sprintf("%04x", len(got)) {
+			t.Fatalf("the dump goes on at %s where %04x must be", m[1], len(got))
+		}
+		b, err := hex.DecodeString(strings.ReplaceAll(string(m[2]), " ", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, b...)
+	}
+	if !bytes.Equal(got, want) {
+		t.Fatalf("the dump has %d bytes that are not the vector's %d", len(got), len(want))
 	}
 }
