@@ -24,7 +24,7 @@ func row(t *format.Token, r *format.Record) string {
 		owner = fmt.Sprintf("%d/%d", a.UID, a.GID)
 		when = time.Unix(0, a.MTime).UTC().Format("2006-01-02T15:04:05Z")
 	}
-	line := fmt.Sprintf("%c%s %s %-9s %-12s %-14s %7d %-20s %s", kindLetter(r.Kind), mode, marks(r), owner,
+	line := fmt.Sprintf("%c%s %s %-9s %-17s %-14s %7d %-20s %s", kindLetter(r.Kind), mode, marks(r), owner,
 		class(r), keyType(r), r.Size, when, quote(t.Name.String()+"/"+r.Name.String()))
 	if len(r.Details.Label) > 0 {
 		line += ` label=` + quote(string(r.Details.Label))

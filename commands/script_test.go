@@ -21,6 +21,7 @@ import (
 // format) and the keys restore.key (post-quantum), verify.key and other.key
 // (X25519).
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", noSleep)
 	testscript.Main(m, map[string]func(){
 		"tokar": func() { os.Exit(Main(os.Args)) },
 	})
@@ -39,6 +40,10 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// noSleep spares each tokar with the race detector the second that it sleeps
+// before it exits.
+const noSleep = "atexit_sleep_ms=0"
+
 const fixtures = "../testdata/opencryptoki"
 
 func setup(env *testscript.Env) error {
@@ -47,6 +52,7 @@ func setup(env *testscript.Env) error {
 			return err
 		}
 	}
+	env.Setenv("GORACE", noSleep)
 	env.Setenv("TOKAR_RECIPIENTS_FILE", "")
 	env.Setenv("TOKAR_IDENTITY", "")
 	env.Setenv("TOKAR_JOBS", "")
