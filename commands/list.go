@@ -20,10 +20,12 @@ func listCommand() *command {
 tokar list -v -i restore.key -f backup.tokar 'swtok/1*'
 ssh vault cat host7.tokar | tokar t -i verify.key
 tokar list --json -i verify.key -f backup.tokar | jq .`,
-		text: `One line an entry: kind (o object, s state, i index, f foreign) and mode; p for
-private, d for damaged, u for unlisted, v for vanished, r for refused; owner and
-group by number; class; key type; bytes; time; name; label; id. A verifier's key
-does not show what is wrapped: such fields are question marks.`,
+		text: `One line an entry: a letter for its kind (o object, s state, i index, f foreign),
+p for private, d for damaged, u for unlisted, v for vanished, r for refused;
+class; key type; bytes; name; label; id. That is what the index tells: of a file,
+however large, little more than the index is read. -v adds mode, owner, time and
+attributes, and opens every payload for it. A verifier's key does not show what
+is wrapped: such fields are question marks.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 		}, identityFlags(), selectionFlags(), []cli.Flag{jobsFlag()}, reportFlags()),
@@ -66,7 +68,7 @@ func list(ctx context.Context, s *session, o listOptions) error {
 	open.Each = l.each
 	sum, err := stages.List(ctx, in.Reader, stages.ListOptions{
 		OpenOptions: open,
-		Full:        true,
+		Full:        s.report.verbose,
 		FrontDamaged: func() {
 			s.report.plain("front-damaged", o.file, "the header at the front is damaged; its copy at the end was used")
 		},
@@ -139,7 +141,7 @@ func (l *lister) entry(t *format.Token, r *format.Record) {
 		l.report.json.object(t, r, values)
 		return
 	}
-	l.report.out.line(row(t, r))
+	l.report.out.line(row(t, r, l.report.verbose))
 	if !l.report.verbose {
 		return
 	}

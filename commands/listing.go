@@ -13,18 +13,21 @@ import (
 
 // row is one entry as list shows it:
 //
-//	orw-rw---- p- 0/110 private-key rsa 1231 2026-11-01T10:00:00Z swtok/10000000 label=backup id=01
+//	op- private-key rsa 1231 swtok/10000000 label=backup id=01
 //
-// kind and mode, marks, owner, class, key type, size, time, name. What a
-// verifier's key does not show is a question mark.
-func row(t *format.Token, r *format.Record) string {
-	mode, owner, when := "?????????", "?/?", "?"
-	if a := r.Details.Attr; a.Known {
-		mode = modeWord(a.Mode)
-		owner = fmt.Sprintf("%d/%d", a.UID, a.GID)
-		when = time.Unix(0, a.MTime).UTC().Format("2006-01-02T15:04:05Z")
+// kind and marks, class, key type, size, name: what the index tells. A long row
+// has mode, owner and time too,
+//
+//	op- rw-rw---- 0/110 private-key rsa 1231 2026-11-01T10:00:00Z swtok/10000000
+//
+// which of most entries lie inside the wrap. What a verifier's key does not
+// show is a question mark.
+func row(t *format.Token, r *format.Record, long bool) string {
+	mode, when := "", ""
+	if long {
+		mode, when = attributes(r.Details.Attr)
 	}
-	line := fmt.Sprintf("%c%s %s %-9s %-17s %-14s %7d %-20s %s", kindLetter(r.Kind), mode, marks(r), owner,
+	line := fmt.Sprintf("%c%s %s%-17s %-14s %7d %s%s", kindLetter(r.Kind), marks(r), mode,
 		class(r), keyType(r), r.Size, when, quote(t.Name.String()+"/"+r.Name.String()))
 	if len(r.Details.Label) > 0 {
 		line += ` label=` + quote(string(r.Details.Label))
@@ -33,6 +36,15 @@ func row(t *format.Token, r *format.Record) string {
 		line += " id=" + hex.EncodeToString(r.Details.ID)
 	}
 	return line
+}
+
+// attributes are the columns that only a long row has.
+func attributes(a format.Attr) (modeOwner, when string) {
+	if !a.Known {
+		return fmt.Sprintf("????????? %-9s ", "?/?"), fmt.Sprintf("%-20s ", "?")
+	}
+	owner := fmt.Sprintf("%d/%d", a.UID, a.GID)
+	return fmt.Sprintf("%s %-9s ", modeWord(a.Mode), owner), time.Unix(0, a.MTime).UTC().Format("2006-01-02T15:04:05Z ")
 }
 
 func kindLetter(k format.Kind) byte {
