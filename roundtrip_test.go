@@ -134,7 +134,7 @@ func roundTrip(t *testing.T, dir string, paths ...string) (findings []string) {
 	r, w := io.Pipe()
 	go func() {
 		_, err := stages.Archive(context.Background(), w, inputs, stages.ArchiveOptions{
-			Restore: []format.Recipient{pass},
+			Slots:   keyslot.Recipients{Restore: []format.Recipient{pass}}.Wrap,
 			Codec:   format.CodecZstd,
 			Made:    time.Now(),
 			Each:    each,

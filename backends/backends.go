@@ -33,6 +33,7 @@ type Backend interface {
 	// goroutine; each worker asks for its own.
 	Validator(t *format.Token) (Validator, error)
 	// Restore begins to build t below the directory dir, beside what is there.
+	// With o.DryRun it only looks whether it could, and gives nothing.
 	Restore(ctx context.Context, dir string, t *format.Token, o RestoreOptions) (Staging, error)
 }
 
@@ -98,7 +99,8 @@ type Validator interface {
 
 // RestoreOptions say how a token is built.
 type RestoreOptions struct {
-	Whole bool // every entry will come; else only some, and an index is made for them
+	Whole  bool // every entry will come; else only some, and an index is made for them
+	DryRun bool // look whether it could be done; make nothing
 }
 
 // Staging is a token being built beside the place where it will stand.

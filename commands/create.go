@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tokar/backends"
 	"tokar/format"
 	"tokar/format/keyslot"
 	"tokar/stages"
@@ -58,7 +59,7 @@ type createOptions struct {
 	force    bool
 	dryRun   bool
 	operands []operand
-	excluded []string
+	sel      selection // what is excluded
 	to       keyslot.Recipients
 	forget   func() // zeroes the passphrase
 	codec    format.Codec
@@ -83,7 +84,7 @@ func createOptionsOf(s *session, c *cli.Context) (o createOptions, err error) {
 	if len(o.operands) == 0 {
 		return o, usagef(s.name, "no token is named; give the directory of one, or one with tokens below it")
 	}
-	if o.excluded, err = exclusions(s, c); err != nil {
+	if o.sel.excluded, err = exclusions(s, c); err != nil {
 		return o, err
 	}
 	o.to, o.forget, err = recipientsOf(s, c)
@@ -126,14 +127,11 @@ func levelOf(s *session, c *cli.Context, codec format.Codec) (int, error) {
 
 // create writes an archive of the tokens that the operands name.
 func create(ctx context.Context, s *session, o createOptions) error {
-	inputs, err := findTokens(ctx, s, o.operands, o.excluded)
+	inputs, err := findTokens(ctx, s, o.operands, o.sel)
 	if err == nil {
 		err = outside(s, o.file, inputs)
 	}
 	if err != nil {
-		return left(err, "no archive was written")
-	}
-	if err := weakest(ctx, o.to); err != nil {
 		return left(err, "no archive was written")
 	}
 	out, err := openCreated(s, o)
@@ -165,21 +163,6 @@ func create(ctx context.Context, s *session, o createOptions) error {
 	return nil
 }
 
-// weakest refuses recipients that together weaken an archive, before anything
-// is opened for writing. It makes slots of keys that nobody will use.
-func weakest(ctx context.Context, to keyslot.Recipients) error {
-	keys, err := format.GenerateKeys()
-	if err != nil {
-		return err
-	}
-	defer keys.Wipe()
-	_, err = to.Wrap(ctx, keys)
-	if f := (*failure)(nil); err != nil && ctx.Err() == nil && !errors.As(err, &f) {
-		return &failure{code: exitUsage, err: err}
-	}
-	return err
-}
-
 // openCreated opens what the archive goes to; a dry run only looks whether it
 // could.
 func openCreated(s *session, o createOptions) (*output, error) {
@@ -195,8 +178,16 @@ func openCreated(s *session, o createOptions) (*output, error) {
 func archiveOptions(s *session, o createOptions) stages.ArchiveOptions {
 	host, _ := os.Hostname()
 	return stages.ArchiveOptions{
-		Restore: o.to.Restore,
-		Verify:  o.to.Verify,
+		Slots: func(ctx context.Context, keys *format.Keys) ([]format.Slot, error) {
+			slots, err := o.to.Wrap(ctx, keys)
+			if f := (*failure)(nil); err != nil && ctx.Err() == nil && !errors.As(err, &f) {
+				err = &failure{code: exitUsage, err: err}
+			}
+			return slots, err
+		},
+		Skip: func(t *format.Token, e *backends.Entry) bool {
+			return o.sel.excludes(t.Name.String(), e.Name.String())
+		},
 		Codec:   o.codec,
 		Level:   o.level,
 		Workers: o.jobs,

@@ -12,7 +12,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"tokar/backends"
 	"tokar/backends/all"
 	"tokar/format"
 	"tokar/stages"
@@ -105,9 +104,6 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 	if err := o.sel.missed(s.report); err != nil {
 		return left(err, "nothing was restored")
 	}
-	if err := x.inTheWay(); err != nil {
-		return left(err, "nothing would be restored")
-	}
 	x.result()
 	return nil
 }
@@ -199,20 +195,6 @@ func (x *extraction) left(t *format.Token, r *format.Record) {
 		x.objects--
 	}
 	x.bytes -= uint64(r.Size)
-}
-
-// inTheWay finds, in a dry run, what would refuse the real one.
-func (x *extraction) inTheWay() error {
-	if !x.o.dryRun {
-		return nil
-	}
-	for _, name := range slices.Sorted(maps.Keys(x.dirs)) {
-		path := filepath.Join(x.dirs[name], filepath.FromSlash(name))
-		if _, err := os.Lstat(path); err == nil {
-			return fmt.Errorf("%s: %w", quote(path), backends.ErrExists)
-		}
-	}
-	return nil
 }
 
 func (x *extraction) result() {

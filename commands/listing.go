@@ -133,17 +133,17 @@ func origin(a *format.Archive) string {
 	return fmt.Sprintf("archive of %s, made on %s by %s", time.Unix(a.Made, 0).UTC().Format(time.RFC3339), quote(a.Host), quote(a.Writer))
 }
 
-// An attributer is a validator that can show the attributes of a public
-// object.
+// An attributer is a validator that can show the attributes of an object that
+// its token shows without a PIN.
 type attributer interface {
 	Attributes(r *format.Record) (cryptoki.List, bool)
 }
 
-// shownAttributes are the attributes of a public object by name, in hex; never
-// the CKA_VALUE of a key.
+// shownAttributes are an object's attributes by name, in hex, as far as the key
+// at hand opens it. Values that can be secret are named and not shown.
 func shownAttributes(v backends.Validator, r *format.Record) (names []string, values map[string]string) {
 	a, ok := v.(attributer)
-	if !ok || r.Kind != format.KindObject || r.Flags&(format.Wrapped|format.Private) != 0 || len(r.Data) == 0 {
+	if !ok || r.Kind != format.KindObject || r.Flags&(format.Private|format.Damaged) != 0 || len(r.Data) == 0 {
 		return nil, nil
 	}
 	list, ok := a.Attributes(r)
@@ -152,12 +152,25 @@ func shownAttributes(v backends.Validator, r *format.Record) (names []string, va
 	}
 	values = map[string]string{}
 	for list.Next() {
-		if list.Type == cryptoki.CKA_VALUE && r.Details.KeyType != format.ClassNone {
-			continue
-		}
 		name := cryptoki.AttributeName(list.Type)
 		names = append(names, name)
 		values[name] = hex.EncodeToString(list.Value)
+		if secret(r, list.Type) {
+			values[name] = fmt.Sprintf("(%d bytes, not shown)", len(list.Value))
+		}
 	}
 	return names, values
+}
+
+// secret says whether an attribute's value stays out of listings: CKA_VALUE of
+// all but certificates and public keys, what may be part of a private key, and
+// of wrapped objects what a vendor defined, such as key blobs.
+func secret(r *format.Record, attribute uint32) bool {
+	switch {
+	case attribute == cryptoki.CKA_VALUE:
+		return r.Class != cryptoki.CKO_CERTIFICATE && r.Class != cryptoki.CKO_PUBLIC_KEY
+	case attribute >= cryptoki.CKA_VENDOR_DEFINED && r.Flags&format.Wrapped != 0:
+		return true
+	}
+	return cryptoki.MaybeSecret(attribute)
 }

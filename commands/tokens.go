@@ -13,8 +13,8 @@ import (
 
 // findTokens resolves operands to tokens, in their order. An operand without
 // one is a finding; nothing at all is an error.
-func findTokens(ctx context.Context, s *session, operands []operand, excluded []string) ([]stages.Input, error) {
-	f := &tokenFinder{s: s, sel: selection{excluded: excluded}, byName: map[string]string{}, byPath: map[string]bool{}}
+func findTokens(ctx context.Context, s *session, operands []operand, sel selection) ([]stages.Input, error) {
+	f := &tokenFinder{s: s, sel: sel, byName: map[string]string{}, byPath: map[string]bool{}}
 	for _, o := range operands {
 		if err := f.operand(ctx, o); err != nil {
 			return nil, err
@@ -119,9 +119,6 @@ func (f *tokenFinder) add(in stages.Input) error {
 		return usagef(f.s.name, "%s and %s are both called %s; tell them apart with NAME=PATH", quote(other), quote(in.Path), quote(name))
 	}
 	f.byName[name], f.byPath[path] = in.Path, true
-	if len(f.sel.excluded) > 0 {
-		in.Backend = &excluding{in.Backend, &f.sel, in.Name}
-	}
 	f.inputs = append(f.inputs, in)
 	return nil
 }

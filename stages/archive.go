@@ -5,14 +5,16 @@ import (
 	"io"
 	"time"
 
+	"tokar/backends"
 	"tokar/format"
 	"tokar/pipeline"
 )
 
 // ArchiveOptions say who may open an archive and how it is made.
 type ArchiveOptions struct {
-	Restore []format.Recipient // get tK
-	Verify  []format.Recipient // get mK: they list and verify
+	// Slots makes the key slots of the new archive; keyslot.Recipients.Wrap is
+	// one. It is called before anything is written.
+	Slots   func(context.Context, *format.Keys) ([]format.Slot, error)
 	Codec   format.Codec
 	Level   int // zstd's; 0 is the default
 	Workers int // 0: pipeline.Workers
@@ -20,6 +22,8 @@ type ArchiveOptions struct {
 	Host    string
 	Writer  string // program and version
 
+	// Skip leaves out entries of a token; nil archives all.
+	Skip    func(t *format.Token, e *backends.Entry) bool
 	Each    Each          // told of every record
 	Problem func(Problem) // told of tokens that cannot be opened; required
 
@@ -40,7 +44,11 @@ func Archive(ctx context.Context, w io.Writer, inputs []Input, o ArchiveOptions)
 		return nil, err
 	}
 	defer keys.Wipe()
-	header, err := newHeader(ctx, keys, o)
+	slots, err := o.Slots(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	header, err := format.NewHeader(keys, slots)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +68,7 @@ func Archive(ctx context.Context, w io.Writer, inputs []Input, o ArchiveOptions)
 		return sum, err
 	}
 	dst.offset = 0 // offsets count from the first frame
-	src := &entries{inputs: inputs, archive: about.Encode()}
+	src := &entries{inputs: inputs, archive: about.Encode(), skip: o.Skip}
 	defer src.close()
 	chain := func() ([]stage, error) {
 		return []stage{
@@ -78,26 +86,4 @@ func Archive(ctx context.Context, w io.Writer, inputs []Input, o ArchiveOptions)
 	}
 	sum.Unstable = src.unstable
 	return sum, dst.close()
-}
-
-// newHeader makes a slot for each recipient.
-func newHeader(ctx context.Context, keys *format.Keys, o ArchiveOptions) (*format.Header, error) {
-	var slots []format.Slot
-	wrap := func(role format.Role, recipients []format.Recipient) error {
-		for _, r := range recipients {
-			slot, err := r.Wrap(ctx, keys.SlotKey(role))
-			if err != nil {
-				return err
-			}
-			slots = append(slots, slot)
-		}
-		return nil
-	}
-	if err := wrap(format.RoleRestore, o.Restore); err != nil {
-		return nil, err
-	}
-	if err := wrap(format.RoleVerify, o.Verify); err != nil {
-		return nil, err
-	}
-	return format.NewHeader(keys, slots)
 }

@@ -60,6 +60,7 @@ type tokenRun struct {
 type entries struct {
 	inputs  []Input
 	archive []byte // metadata of record 0
+	skip    func(*format.Token, *backends.Entry) bool
 
 	batch, seq uint64
 	tokens     uint32
@@ -150,6 +151,9 @@ func (e *entries) entry(b *Batch) error {
 }
 
 func (e *entries) planEntry(b *Batch, t *tokenRun, entry backends.Entry) {
+	if e.skip != nil && e.skip(t.info, &entry) {
+		return
+	}
 	p := planned{kind: entry.Kind, run: t, entry: entry, supersedes: format.NoSeq}
 	if t.seqs != nil {
 		key := string(rune(entry.Kind)) + string(entry.Name)

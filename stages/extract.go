@@ -125,12 +125,13 @@ func (s *restorer) give(ctx context.Context, t *tokenState, rs []*format.Record)
 func (s *restorer) staging(ctx context.Context, t *tokenState) (backends.Staging, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.staging != nil || s.DryRun {
+	if t.begun {
 		return t.staging, nil
 	}
 	dir, whole, _ := s.Place(t.info)
 	var err error
-	t.staging, err = t.backend.Restore(ctx, dir, t.info, backends.RestoreOptions{Whole: whole})
+	t.staging, err = t.backend.Restore(ctx, dir, t.info, backends.RestoreOptions{Whole: whole, DryRun: s.DryRun})
+	t.begun = err == nil
 	return t.staging, err
 }
 

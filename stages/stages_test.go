@@ -11,20 +11,25 @@ import (
 
 	"tokar/backends"
 	"tokar/format"
+	"tokar/format/keyslot"
 )
 
 var restoreKey, verifyKey = plainSlot{format.RoleRestore}, plainSlot{format.RoleVerify}
 
 func archiveOptions() ArchiveOptions {
 	return ArchiveOptions{
-		Restore: []format.Recipient{restoreKey},
-		Verify:  []format.Recipient{verifyKey},
+		Slots:   slotsFor([]format.Recipient{restoreKey}, []format.Recipient{verifyKey}),
 		Codec:   format.CodecZstd,
 		Made:    time.Unix(1700000000, 0),
 		Host:    "host7",
 		Writer:  "tokar test",
 		Problem: func(p Problem) { panic(p.Err) },
 	}
+}
+
+// slotsFor wraps tK and mK for each, as package keyslot does.
+func slotsFor(restore, verify []format.Recipient) func(context.Context, *format.Keys) ([]format.Slot, error) {
+	return keyslot.Recipients{Restore: restore, Verify: verify}.Wrap
 }
 
 // archive makes an archive of all the memory's tokens that are named.
@@ -123,7 +128,7 @@ func TestLargeObjects(t *testing.T) {
 func TestWrongKey(t *testing.T) {
 	m := newMemory(madeToken("one", 5, 10))
 	o := archiveOptions()
-	o.Verify = nil
+	o.Slots = slotsFor([]format.Recipient{restoreKey}, nil)
 	b := archive(t, m, o, "one")
 	if _, err := Verify(context.Background(), stream(b), opening(verifyKey)); !errors.Is(err, format.ErrNoKey) {
 		t.Fatal(err)

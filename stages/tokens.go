@@ -31,6 +31,7 @@ type tokenState struct {
 	backend backends.Backend
 
 	mu      sync.Mutex
+	begun   bool // Restore was called
 	staging backends.Staging
 }
 

@@ -36,6 +36,7 @@ var vectorIdentities = map[string]string{
 // library) does so in this one goroutine, under a fixed seed.
 type vectorMaker struct {
 	t    *testing.T
+	dir  string
 	file vectorFile
 	base []format.Slot // of the hostile vectors
 }
@@ -49,13 +50,18 @@ func writeVectors(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m := &vectorMaker{t: t, file: vectorFile{Identities: vectorIdentities, Keys: map[string]vectorKeys{}}}
+	m := &vectorMaker{t: t, dir: vectorDir, file: vectorFile{Identities: vectorIdentities, Keys: map[string]vectorKeys{}}}
 	m.base = m.slots("hostile")
 	m.good()
 	m.forgedGood()
 	m.hostile()
-	if err := os.WriteFile(filepath.Join(vectorDir, "vectors.json"), m.file.encode(t), 0o644); err != nil {
-		t.Fatal(err)
+	m.close()
+}
+
+// close writes vectors.json.
+func (m *vectorMaker) close() {
+	if err := os.WriteFile(filepath.Join(m.dir, "vectors.json"), m.file.encode(m.t), 0o644); err != nil {
+		m.t.Fatal(err)
 	}
 }
 
@@ -163,14 +169,14 @@ func (m *vectorMaker) add(name, about, classes, keys string, open map[string]str
 		Expect: expected{letters[classes[0]], letters[classes[1]], letters[classes[2]], letters[classes[3]]},
 	}
 	m.file.Vectors = append(m.file.Vectors, v)
-	if err := os.WriteFile(filepath.Join(vectorDir, name+".tokar"), b, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(m.dir, name+".tokar"), b, 0o644); err != nil {
 		m.t.Fatal(err)
 	}
 	if v.Expect.Stream != "ok" {
 		return
 	}
 	_, lines := m.file.ways(m.t, &v, b, 1)
-	if err := os.WriteFile(filepath.Join(vectorDir, name+".list"), []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(m.dir, name+".list"), []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
 		m.t.Fatal(err)
 	}
 }
@@ -221,13 +227,14 @@ func (m *vectorMaker) good() {
 }
 
 func (m *vectorMaker) archive(name, about string, mem *memory, names []string, o ArchiveOptions, restore, verify []string, open map[string]string) {
-	o.Restore, o.Verify = nil, nil
+	var restorers, verifiers []format.Recipient
 	for _, r := range restore {
-		o.Restore = append(o.Restore, m.slotRecipient(r))
+		restorers = append(restorers, m.slotRecipient(r))
 	}
 	for _, r := range verify {
-		o.Verify = append(o.Verify, m.slotRecipient(r))
+		verifiers = append(verifiers, m.slotRecipient(r))
 	}
+	o.Slots = slotsFor(restorers, verifiers)
 	o.Made = time.Unix(1_700_000_000, 0)
 	o.Host, o.Writer = "host7", "tokar vectors"
 	o.Keys = func() (*format.Keys, error) {

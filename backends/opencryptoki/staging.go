@@ -56,21 +56,34 @@ func (Backend) Restore(ctx context.Context, dir string, t *format.Token, o backe
 		base: -1, dir: -1, basePath: dir, token: t, whole: o.Whole,
 		place: "." + strings.Join(t.Name.Components(), "+") + stagingSuffix,
 	}
-	if err := s.open(); err != nil {
+	err := s.openBase()
+	if err == nil && !o.DryRun {
+		err = s.open()
+	}
+	if err != nil || o.DryRun {
 		s.Close()
+	}
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("cannot restore token %s into %s: %w", t.Name, dir, err)
+	case o.DryRun:
+		return nil, nil
 	}
 	return s, nil
 }
 
-func (s *staging) open() (err error) {
+// openBase opens the directory to restore into, and looks whether the token's
+// name is free.
+func (s *staging) openBase() (err error) {
 	s.base, err = unix.Open(s.basePath, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	if err := s.checkFree(); err != nil {
-		return err
-	}
+	return s.checkFree()
+}
+
+// open makes the place.
+func (s *staging) open() (err error) {
 	if err := s.clearDebris(); err != nil {
 		return err
 	}

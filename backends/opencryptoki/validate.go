@@ -252,3 +252,13 @@ func checkPEM(p *report) {
 		p.add(Truncated, len(b), "the PEM block does not end")
 	}
 }
+
+// Attributes walks the attributes of an object that the token shows without a
+// PIN, and that validated.
+func (v *validator) Attributes(r *format.Record) (cryptoki.List, bool) {
+	h := parseObjectFile(r.Data, v.format)
+	if r.Kind != format.KindObject || h.private {
+		return cryptoki.List{}, false
+	}
+	return cryptoki.ObjectList(h.body, v.orderOf(h.body)), true
+}
