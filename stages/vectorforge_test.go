@@ -249,7 +249,6 @@ type forgedFrame struct {
 	archive []byte // nil: as it should be
 	sealed  []byte // what stands instead of the seal
 	raw     []byte
-	d       [32]byte
 }
 
 // forgedTable is a table before it is encoded.
@@ -433,7 +432,7 @@ type forgedTail struct {
 func (d *forgedDirectory) encode() []byte {
 	var b []byte
 	for _, e := range d.entries {
-		b = join(b, []byte{e.kind, e.last}, u16(e.zero), u32(e.part), u64(e.number), u64(e.offset), u32(e.length), u32(e.count), u64(e.first), e.d[:])
+		b = append(b, join([]byte{e.kind, e.last}, u16(e.zero), u32(e.part), u64(e.number), u64(e.offset), u32(e.length), u32(e.count), u64(e.first), e.d[:])...)
 	}
 	for _, t := range d.tails {
 		b = join(b, u32(t.token), u32(t.count), u32(or(t.lenFilter, uint32(len(t.filter)))), t.filter)

@@ -872,6 +872,9 @@ func (m *vectorMaker) hostileBodies() {
 	z("window", "a zstd frame with a window of 16 MiB", func(fr *forgedFrame) []byte {
 		return join(magic, []byte{0, 14 << 3}, raw(fr.front))
 	})
+	z("window-known", "a zstd frame with a window of 960 MiB that says how little it holds", func(fr *forgedFrame) []byte {
+		return join(magic, []byte{0x80, 0x9f}, []byte{byte(len(fr.front)), byte(len(fr.front) >> 8), 0, 0}, raw(fr.front))
+	})
 	z("segment", "a zstd frame that says it holds 2^62 bytes", func(fr *forgedFrame) []byte {
 		return join(magic, []byte{0xe0, 0, 0, 0, 0, 0, 0, 0, 0x40}, raw(fr.front))
 	})

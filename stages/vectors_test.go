@@ -218,10 +218,7 @@ func TestVectors(t *testing.T) {
 	hostile := 0
 	for _, v := range f.Vectors {
 		t.Run(v.Name, func(t *testing.T) {
-			b, err := os.ReadFile(filepath.Join(vectorDir, v.Name+".tokar"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			b := readVector(t, vectorDir, v.Name)
 			var lines []string
 			for _, workers := range []int{1, 3} {
 				var got expected
@@ -245,6 +242,15 @@ func TestVectors(t *testing.T) {
 		t.Error("fewer than 60 hostile vectors")
 	}
 	compareDirectory(t, f)
+}
+
+func readVector(t *testing.T, dir, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, name+".tokar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // compareDirectory wants no file that no vector names.
