@@ -17,7 +17,7 @@ targets() {
 fuzz() {
 	local try
 	for try in 1 2; do
-		if go test -run '^$' -fuzz "^$2\$" -fuzztime "$time" "$1" >"$log" 2>&1; then
+		if go test -run '^$' -fuzz "^$2\$" -fuzztime "$time" -fuzzminimizetime 20x "$1" >"$log" 2>&1; then
 			return
 		fi
 		if [ "$try" -eq 2 ] || grep -q 'Failing input' "$log" || ! grep -q 'context deadline exceeded' "$log"; then
