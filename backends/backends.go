@@ -41,7 +41,8 @@ type Backend interface {
 type Location struct {
 	Kind string      // the backend's
 	Name format.Name // as archives record it
-	Path string
+	Path string      // as the operator named it, or what is above it
+	Real string      // the same without links, when Find looked; Open follows none
 }
 
 // Found is what Find saw at a path.

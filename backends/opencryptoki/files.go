@@ -3,6 +3,7 @@ package opencryptoki
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -40,15 +41,32 @@ func openDir(dir int, name string) (int, error) {
 	return openat(dir, []byte(name), openFlags|unix.O_DIRECTORY, 0)
 }
 
+// openPlace opens the directory at an absolute path in which no part is a
+// symbolic link.
+func openPlace(path string) (int, error) {
+	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(root)
+	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	parent, err := openPath(root, parts)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(parent)
+	return openDir(parent, parts[len(parts)-1])
+}
+
 // openPath walks from dir to the directory that holds the last component of
-// name. The caller closes what it gets.
+// name; what it gives can be searched, not read. The caller closes it.
 func openPath(dir int, parts []string) (int, error) {
 	fd, err := unix.FcntlInt(uintptr(dir), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
 	}
 	for _, part := range parts[:len(parts)-1] {
-		next, err := openDir(fd, part)
+		next, err := openat(fd, []byte(part), openFlags|unix.O_DIRECTORY|unix.O_PATH, 0)
 		unix.Close(fd)
 		if err != nil {
 			return -1, err

@@ -22,35 +22,17 @@ import (
 // the TPM directory itself, users' tokens of later releases may stand too.
 func (Backend) Find(ctx context.Context, path string) (backends.Found, error) {
 	f := finder{ctx: ctx}
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return backends.Found{}, fmt.Errorf("cannot look for tokens at %s: %w", path, err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return backends.Found{}, fmt.Errorf("cannot look for tokens: %w", err)
-	}
-	switch {
-	case !info.IsDir():
-		f.pass(path, "not a directory")
-	default:
-		var done bool
-		done, err = f.token(path, tokenName(abs))
-		if !done && err == nil {
-			err = f.below(path, filepath.Base(abs) == tpmBase)
-		}
-	}
-	if err != nil {
+	if err := f.find(path); err != nil {
 		return backends.Found{}, fmt.Errorf("cannot look for tokens: %w", err)
 	}
 	slices.SortFunc(f.Tokens, func(a, b backends.Location) int { return cmp.Compare(string(a.Name), string(b.Name)) })
 	return f.Found, nil
 }
 
-// tokenName is what a token given by its own path is called.
-func tokenName(abs string) format.Name {
+// tokenName is what a token named by its own path is called.
+func tokenName(path, abs string) format.Name {
 	name := filepath.Base(abs)
-	if filepath.Base(filepath.Dir(abs)) == tpmBase && isTPM(abs) {
+	if filepath.Base(filepath.Dir(abs)) == tpmBase && isTPM(path) {
 		return format.NameOf(tpmBase, name)
 	}
 	return format.NameOf(name)
@@ -60,6 +42,45 @@ func tokenName(abs string) format.Name {
 type finder struct {
 	backends.Found
 	ctx context.Context
+}
+
+// find looks at the operand, the links in it resolved once, and shows what it
+// sees as the operator named it.
+func (f *finder) find(path string) error {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	real, err := filepath.EvalSymlinks(abs)
+	if err != nil {
+		return err
+	}
+	if err := f.operand(real, abs); err != nil {
+		return err
+	}
+	named := func(found string) string { return filepath.Join(path, strings.TrimPrefix(found, real)) }
+	for i, l := range f.Tokens {
+		f.Tokens[i].Path, f.Tokens[i].Real = named(l.Path), l.Path
+	}
+	for i, p := range f.Passed {
+		f.Passed[i].Path = named(p.Path)
+	}
+	return nil
+}
+
+// operand looks at path, which the operator named abs.
+func (f *finder) operand(path, abs string) error {
+	if info, err := os.Stat(path); err != nil {
+		return err
+	} else if !info.IsDir() {
+		f.pass(path, "not a directory")
+		return nil
+	}
+	done, err := f.token(path, tokenName(path, abs))
+	if !done && err == nil {
+		err = f.below(path, filepath.Base(abs) == tpmBase)
+	}
+	return err
 }
 
 // token adds the token at path, if one is there, and says whether the place is

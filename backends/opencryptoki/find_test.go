@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"tokar/backends"
 	"tokar/format"
 )
 
@@ -71,6 +72,39 @@ func TestFind(t *testing.T) {
 	}
 	if _, err := (Backend{}).Find(context.Background(), filepath.Join(dir, "nothing")); err == nil {
 		t.Error("a path that is not there is found")
+	}
+}
+
+// A directory that a link replaces after Find saw it is not opened: a member
+// of the token's group could have root archive any directory by it.
+func TestFindThenLink(t *testing.T) {
+	for _, c := range []struct{ operand, swapped, token string }{
+		{".", "swtok", "swtok"},
+		{"swtok", "swtok", "swtok"},
+		{"swtok/", "swtok", "swtok"},
+		{".", "tpm/anna", "tpm/anna"},
+		{".", "tpm", "tpm/anna"},
+		{"tpm", "tpm", "tpm/anna"},
+		{"tpm", "tpm/anna", "tpm/anna"},
+		{"link", "", "link"},
+		{".", "", "tpm/root"},
+	} {
+		dir := base(t)
+		found, err := Backend{}.Find(context.Background(), dir+"/"+c.operand)
+		check(t, err)
+		if c.swapped != "" {
+			aside := filepath.Join(t.TempDir(), "aside")
+			check(t, os.Rename(filepath.Join(dir, c.swapped), aside))
+			check(t, os.Symlink(aside, filepath.Join(dir, c.swapped)))
+		}
+		i := slices.IndexFunc(found.Tokens, func(l backends.Location) bool { return l.Name.String() == c.token })
+		tok, err := Backend{}.Open(context.Background(), found.Tokens[i])
+		if (err == nil) != (c.swapped == "") {
+			t.Errorf("%s found at %s, %q a link by then: %v", c.token, c.operand, c.swapped, err)
+		}
+		if err == nil {
+			check(t, tok.Close())
+		}
 	}
 }
 

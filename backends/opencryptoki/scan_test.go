@@ -102,7 +102,7 @@ func TestFindForbidden(t *testing.T) {
 	if found, err := (Backend{}).Find(context.Background(), dir); err == nil {
 		t.Errorf("found %v", found)
 	}
-	if _, err := (Backend{}).Open(context.Background(), backends.Location{Name: format.NameOf("swtok"), Path: dir + "/swtok"}); err == nil {
+	if _, err := (Backend{}).Open(context.Background(), backends.Location{Name: format.NameOf("swtok"), Path: dir + "/swtok", Real: dir + "/swtok"}); err == nil {
 		t.Error("opened")
 	}
 }

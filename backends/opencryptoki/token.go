@@ -37,7 +37,7 @@ func (Backend) Open(ctx context.Context, loc backends.Location) (backends.Token,
 		return nil, err
 	}
 	t := &token{path: loc.Path, dir: -1, objects: -1, opened: time.Now().UnixNano()}
-	if err := t.open(loc.Name); err != nil {
+	if err := t.open(loc); err != nil {
 		t.Close()
 		return nil, fmt.Errorf("token %s: %w", loc.Name, err)
 	}
@@ -45,8 +45,8 @@ func (Backend) Open(ctx context.Context, loc backends.Location) (backends.Token,
 }
 
 // open takes the descriptors, looks at the directories and describes the token.
-func (t *token) open(name format.Name) (err error) {
-	t.dir, err = unix.Open(t.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+func (t *token) open(loc backends.Location) (err error) {
+	t.dir, err = openPlace(loc.Real)
 	if err != nil {
 		return fmt.Errorf("cannot open its directory %s: %w", t.path, err)
 	}
@@ -65,7 +65,7 @@ func (t *token) open(name format.Name) (err error) {
 	if err != nil {
 		return err
 	}
-	t.describe(name, n, f)
+	t.describe(loc.Name, n, f)
 	t.checkState(n, noObjects)
 	return nil
 }
