@@ -51,10 +51,11 @@ type Found struct {
 	Passed []Passed   // what is no token, with the reason
 }
 
-// Passed is a place that Find looked at and left.
+// Passed is a place that Find came to and left.
 type Passed struct {
 	Path   string
 	Reason string
+	Hidden bool // it could not be looked at: a token may be there
 }
 
 // Token is one token, open for reading.

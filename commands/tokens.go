@@ -96,6 +96,10 @@ func (f *tokenFinder) find(ctx context.Context, path string) (inputs []stages.In
 			inputs = append(inputs, stages.Input{Backend: b, Location: loc})
 		}
 		for _, p := range found.Passed {
+			if p.Hidden {
+				f.s.report.plain("no-token", p.Path, "it cannot be looked at: "+p.Reason)
+				continue
+			}
 			f.s.report.detail("%s: passed over: %s", quote(p.Path), escape(p.Reason))
 		}
 	}

@@ -84,7 +84,7 @@ func (f *finder) operand(path, abs string) error {
 }
 
 // token adds the token at path, if one is there, and says whether the place is
-// dealt with. A place that cannot be looked at is an error: it may be a token.
+// dealt with.
 func (f *finder) token(path string, name format.Name) (done bool, err error) {
 	if reason := noToken(filepath.Base(name.String())); reason != "" {
 		f.pass(path, reason)
@@ -106,13 +106,14 @@ func (f *finder) users(path string) error {
 	children, err := os.ReadDir(path)
 	for _, c := range children {
 		child := filepath.Join(path, c.Name())
-		if !c.IsDir() || err != nil {
+		if !c.IsDir() {
 			continue
 		}
-		var holds bool
-		if holds, err = holdsToken(child); holds {
-			_, err = f.token(child, format.NameOf(tpmBase, c.Name()))
+		holds, lerr := holdsToken(child)
+		if holds {
+			_, lerr = f.token(child, format.NameOf(tpmBase, c.Name()))
 		}
+		f.hide(child, lerr)
 	}
 	return err
 }
@@ -128,40 +129,48 @@ func (f *finder) below(path string, ofTPM bool) error {
 		if err := f.ctx.Err(); err != nil {
 			return err
 		}
-		if err := f.child(filepath.Join(path, c.Name()), c, ofTPM); err != nil {
-			return err
-		}
+		f.child(filepath.Join(path, c.Name()), c, ofTPM)
 	}
-	return nil
+	return f.ctx.Err()
 }
 
 // child looks at one entry of a base directory, or of its TPM directory.
-func (f *finder) child(path string, c os.DirEntry, ofTPM bool) error {
+func (f *finder) child(path string, c os.DirEntry, ofTPM bool) {
 	name := format.NameOf(c.Name())
 	if ofTPM {
 		name = format.NameOf(tpmBase, c.Name())
 	}
 	if c.Type()&os.ModeSymlink != 0 {
 		f.pass(path, "a symbolic link")
-		return nil
+		return
 	}
 	if !c.IsDir() {
 		f.pass(path, "not a directory")
-		return nil
+		return
 	}
 	done, err := f.token(path, name)
 	switch {
 	case done || err != nil:
-		return err
 	case c.Name() == tpmBase && !ofTPM:
-		return f.below(path, true)
+		err = f.below(path, true)
+	default:
+		f.pass(path, "no "+nvtokName)
 	}
-	f.pass(path, "no "+nvtokName)
-	return nil
+	f.hide(path, err)
 }
 
 func (f *finder) pass(path, reason string) {
 	f.Passed = append(f.Passed, backends.Passed{Path: path, Reason: reason})
+}
+
+// hide notes a place that cannot be looked at: it may be a token.
+func (f *finder) hide(path string, err error) {
+	if cause := (*os.PathError)(nil); errors.As(err, &cause) {
+		err = cause.Err
+	}
+	if err != nil && f.ctx.Err() == nil {
+		f.Passed = append(f.Passed, backends.Passed{Path: path, Reason: err.Error(), Hidden: true})
+	}
 }
 
 // noToken gives the reason why a directory of this name is never a token.

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"tokar/backends"
 	"tokar/format"
@@ -90,19 +94,46 @@ func TestManyFindings(t *testing.T) {
 	}
 }
 
-// A directory that may hold a token and cannot be looked at stops the search.
+// A directory that may hold a token and cannot be looked at is named as such;
+// the tokens beside it are found. Users' TPM directories are such, but for root.
 func TestFindForbidden(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("root may look everywhere")
-	}
 	dir := t.TempDir()
-	copyToken(t, filepath.Join(fixtureDir, "swtok-old-small"), dir+"/swtok")
-	check(t, os.Chmod(dir+"/swtok", 0))
-	defer os.Chmod(dir+"/swtok", 0o700)
-	if found, err := (Backend{}).Find(context.Background(), dir); err == nil {
-		t.Errorf("found %v", found)
+	check(t, os.Chmod(filepath.Dir(dir), 0o755))
+	for _, token := range []string{"swtok", "closed", "tpm/anna", "tpm/closed"} {
+		copyToken(t, filepath.Join(fixtureDir, "swtok-old-small"), filepath.Join(dir, token))
+		check(t, os.Chmod(filepath.Join(dir, token), 0o755))
 	}
-	if _, err := (Backend{}).Open(context.Background(), backends.Location{Name: format.NameOf("swtok"), Path: dir + "/swtok", Real: dir + "/swtok"}); err == nil {
+	for _, closed := range []string{"closed", "tpm/closed"} {
+		check(t, os.Chmod(filepath.Join(dir, closed), 0))
+		defer os.Chmod(filepath.Join(dir, closed), 0o700)
+	}
+	if os.Geteuid() == 0 { // root may look everywhere
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		check(t, unix.Setfsuid(65534))
+		defer unix.Setfsuid(0)
+	}
+	found, err := Backend{}.Find(context.Background(), dir)
+	check(t, err)
+	var names, hidden []string
+	for _, l := range found.Tokens {
+		names = append(names, l.Name.String())
+	}
+	for _, p := range found.Passed {
+		if p.Hidden {
+			hidden = append(hidden, strings.TrimPrefix(p.Path, dir+"/")+": "+p.Reason)
+		}
+	}
+	if want := []string{"swtok", "tpm/anna"}; !slices.Equal(names, want) {
+		t.Errorf("tokens %q, want %q", names, want)
+	}
+	if want := []string{"closed: permission denied", "tpm/closed: permission denied"}; !slices.Equal(hidden, want) {
+		t.Errorf("hidden %q, want %q", hidden, want)
+	}
+	if _, err := (Backend{}).Find(context.Background(), dir+"/closed"); err == nil {
+		t.Error("an operand that cannot be looked at is no error")
+	}
+	if _, err := (Backend{}).Open(context.Background(), backends.Location{Name: format.NameOf("closed"), Real: dir + "/closed"}); err == nil {
 		t.Error("opened")
 	}
 }
