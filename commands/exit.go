@@ -99,6 +99,8 @@ func codeOf(err error) int {
 		return exitPartway
 	case errors.As(err, &f):
 		return f.code
+	case errors.Is(err, backends.ErrBusy):
+		return exitBusy
 	case isAny(err, format.ErrNoKey, keyslot.ErrPassphrase):
 		return exitSecret
 	case isAny(err, format.ErrNotArchive, format.ErrTruncated, format.ErrChecksum, format.ErrAuthentic,
@@ -124,6 +126,8 @@ func todo(err error) string {
 		return "open it with a newer tokar"
 	case errors.Is(err, backends.ErrExists):
 		return "extract into another directory with -C DIR"
+	case errors.Is(err, backends.ErrBusy):
+		return "try again later"
 	}
 	return ""
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"tokar/backends"
 	"tokar/format"
@@ -96,4 +99,18 @@ func check(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// asNobody has the file system take the test for nobody's, until it ends: root
+// may look and write everywhere.
+func asNobody(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return
+	}
+	runtime.LockOSThread()
+	check(t, unix.Setfsuid(65534))
+	t.Cleanup(func() {
+		check(t, unix.Setfsuid(0))
+		runtime.UnlockOSThread()
+	})
 }

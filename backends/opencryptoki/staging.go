@@ -57,7 +57,10 @@ func (Backend) Restore(ctx context.Context, dir string, t *format.Token, o backe
 		place: "." + strings.Join(t.Name.Components(), "+") + stagingSuffix,
 	}
 	err := s.openBase()
-	if err == nil && !o.DryRun {
+	switch {
+	case err == nil && o.DryRun:
+		err = s.couldOpen()
+	case err == nil:
 		err = s.open()
 	}
 	if err != nil || o.DryRun {
@@ -104,6 +107,18 @@ func (s *staging) open() (err error) {
 		unix.Close(fd)
 	}
 	return nil
+}
+
+// couldOpen says whether open could make the place.
+func (s *staging) couldOpen() error {
+	if exists(s.base, s.place) {
+		fd, err := s.lock()
+		if err != nil {
+			return err
+		}
+		unix.Close(fd)
+	}
+	return unix.Faccessat(s.base, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS)
 }
 
 // checkFree refuses a target that is there.

@@ -3,6 +3,7 @@ package opencryptoki
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -139,6 +140,20 @@ func TestDebris(t *testing.T) {
 	check(t, err)
 	if len(left) != 1 || left[0].Name() != "swtok-old-small" {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// A dry run fails where the real one would.
+func TestDryRunReadOnly(t *testing.T) {
+	info, _ := readToken(t, filepath.Join(fixtureDir, "swtok-old-small"))
+	dir := t.TempDir()
+	check(t, os.Chmod(filepath.Dir(dir), 0o755))
+	check(t, os.Chmod(dir, 0o555))
+	asNobody(t)
+	for _, dry := range []bool{false, true} {
+		if _, err := (Backend{}).Restore(context.Background(), dir, info, backends.RestoreOptions{DryRun: dry}); !errors.Is(err, os.ErrPermission) {
+			t.Errorf("dry run %v: %v", dry, err)
+		}
 	}
 }
 
