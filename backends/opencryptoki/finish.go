@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -165,10 +163,14 @@ func rename(from int, place string, to int, name string) error {
 func (s *staging) Close() error {
 	var err error
 	if s.dir >= 0 && !s.committed {
-		err = os.RemoveAll(filepath.Join(s.basePath, s.place))
+		err = s.root.RemoveAll(s.place)
 	}
 	if s.dir >= 0 {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(s.basePath, s.debris())))
+		err = errors.Join(err, s.root.RemoveAll(s.debris()))
+	}
+	if s.root != nil {
+		s.root.Close()
+		s.root = nil
 	}
 	for _, fd := range []*int{&s.dir, &s.base} {
 		if *fd >= 0 {

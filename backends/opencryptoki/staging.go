@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -26,9 +25,9 @@ const (
 // that was killed. Parts of NAME are joined by "+", so that tpm/USER too is
 // built beside what will be its parent.
 type staging struct {
-	base, dir int // descriptors of the directory restored into, and of the place
-	basePath  string
-	place     string // name of the place in base
+	root      *os.Root // the directory restored into, to clean up there
+	base, dir int      // descriptors of it, and of the place
+	place     string   // name of the place in base
 	token     *format.Token
 	whole     bool
 
@@ -53,10 +52,10 @@ func (Backend) Restore(ctx context.Context, dir string, t *format.Token, o backe
 		return nil, err
 	}
 	s := &staging{
-		base: -1, dir: -1, basePath: dir, token: t, whole: o.Whole,
+		base: -1, dir: -1, token: t, whole: o.Whole,
 		place: "." + strings.Join(t.Name.Components(), "+") + stagingSuffix,
 	}
-	err := s.openBase()
+	err := s.openBase(dir)
 	switch {
 	case err == nil && o.DryRun:
 		err = s.couldOpen()
@@ -77,9 +76,16 @@ func (Backend) Restore(ctx context.Context, dir string, t *format.Token, o backe
 
 // openBase opens the directory to restore into, and looks whether the token's
 // name is free.
-func (s *staging) openBase() (err error) {
-	s.base, err = unix.Open(s.basePath, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+func (s *staging) openBase(path string) (err error) {
+	if s.root, err = os.OpenRoot(path); err != nil {
+		return err
+	}
+	dir, err := s.root.Open(".")
 	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if s.base, err = unix.FcntlInt(dir.Fd(), unix.F_DUPFD_CLOEXEC, 0); err != nil {
 		return err
 	}
 	return s.checkFree()
@@ -166,15 +172,14 @@ func (s *staging) clearDebris() error {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := os.RemoveAll(filepath.Join(s.basePath, s.debris())); err != nil {
+	if err := s.root.RemoveAll(s.debris()); err != nil {
 		return err
 	}
 	return unix.Renameat(s.base, s.place, s.base, s.debris())
 }
 
-func (s *staging) debris() string {
-	return strings.TrimSuffix(s.place, stagingSuffix) + "+debris" + stagingSuffix
-}
+// debris is a name that is no token's place: none ends in the suffix.
+func (s *staging) debris() string { return s.place + stagingSuffix }
 
 // makeDirs makes the directories named one below the other and opens the last.
 func makeDirs(dir int, parts []string) (int, error) {

@@ -125,7 +125,7 @@ func TestUmask(t *testing.T) {
 func TestDebris(t *testing.T) {
 	info, records := readToken(t, filepath.Join(fixtureDir, "swtok-old-small"))
 	ctx, dir := context.Background(), t.TempDir()
-	for _, place := range []string{"/.swtok-old-small.tokar-new", "/.swtok-old-small+debris.tokar-new"} {
+	for _, place := range []string{"/.swtok-old-small.tokar-new", "/.swtok-old-small.tokar-new.tokar-new"} {
 		check(t, os.MkdirAll(dir+place+"/TOK_OBJ", 0o700))
 		check(t, os.WriteFile(dir+place+"/TOK_OBJ/00000000", []byte("debris"), 0o600))
 	}
@@ -140,6 +140,45 @@ func TestDebris(t *testing.T) {
 	check(t, err)
 	if len(left) != 1 || left[0].Name() != "swtok-old-small" {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// What is cleared away of one token is never the place of another.
+func TestDebrisIsNobodysPlace(t *testing.T) {
+	info, _ := readToken(t, filepath.Join(fixtureDir, "swtok-old-small"))
+	ctx, dir := context.Background(), t.TempDir()
+	user := *info
+	info.Name, user.Name = format.NameOf("tpm"), format.NameOf("tpm", "debris")
+	other, err := Backend{}.Restore(ctx, dir, &user, backends.RestoreOptions{})
+	check(t, err)
+	s, err := Backend{}.Restore(ctx, dir, info, backends.RestoreOptions{})
+	check(t, err)
+	check(t, s.Close())
+	_, err = other.Finish(ctx)
+	check(t, err)
+	check(t, other.Commit(ctx))
+	check(t, other.Close())
+}
+
+// A directory that another takes the place of while a token is built there:
+// what is cleaned up is what was made, not what has its name elsewhere.
+func TestTargetReplaced(t *testing.T) {
+	info, records := readToken(t, filepath.Join(fixtureDir, "swtok-old-small"))
+	ctx, outer := context.Background(), t.TempDir()
+	dir, moved, elsewhere := outer+"/dir", outer+"/moved", outer+"/elsewhere"
+	check(t, os.Mkdir(dir, 0o755))
+	check(t, os.MkdirAll(elsewhere+"/.swtok-old-small.tokar-new/kept", 0o755))
+	s, err := Backend{}.Restore(ctx, dir, info, backends.RestoreOptions{})
+	check(t, err)
+	check(t, s.Put(ctx, records))
+	check(t, os.Rename(dir, moved))
+	check(t, os.Symlink(elsewhere, dir))
+	check(t, s.Close())
+	if _, err := os.Stat(elsewhere + "/.swtok-old-small.tokar-new/kept"); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(moved); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
 
