@@ -92,11 +92,18 @@ type findings struct {
 }
 
 func (f *findings) add(kind, file string, offset int, form string, args ...any) {
-	if len(f.list) == maxFindings {
-		f.more++
-		return
+	if !f.full() {
+		f.list = append(f.list, finding(kind, file, offset, form, args...))
 	}
-	f.list = append(f.list, finding(kind, file, offset, form, args...))
+}
+
+// full counts one finding more if there is no room for it.
+func (f *findings) full() bool {
+	if len(f.list) < maxFindings {
+		return false
+	}
+	f.more++
+	return true
 }
 
 // all closes the list.

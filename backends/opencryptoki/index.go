@@ -66,17 +66,22 @@ func (os objects) find(name []byte) *object {
 // listed and there, once, in order. What is wrong with the index goes to found.
 func (os objects) order(index []byte, found *findings) []int32 {
 	order := make([]int32, 0, len(os))
+	add := func(kind string, offset int, form string, line []byte) {
+		if !found.full() { // a hostile index has many millions
+			found.add(kind, indexPath, offset, form, line)
+		}
+	}
 	indexLines(index, found, func(line []byte, offset int) {
 		if !isObjectName(line) {
-			found.add(IndexLine, indexPath, offset, "%s is no object name", quote(line))
+			add(IndexLine, offset, "%.40q is no object name", line)
 			return
 		}
 		o := os.find(line)
 		switch {
 		case o == nil:
-			found.add(Missing, indexPath, offset, "lists object %s, and there is no such file", line)
+			add(Missing, offset, "lists object %s, and there is no such file", line)
 		case o.listed:
-			found.add(Duplicate, indexPath, offset, "lists object %s again", line)
+			add(Duplicate, offset, "lists object %s again", line)
 		default:
 			o.listed = true
 			order = append(order, int32(offset))

@@ -1,6 +1,7 @@
 package opencryptoki
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -88,6 +89,18 @@ func TestManyFindings(t *testing.T) {
 		if n := len(r.Details.Findings); n > maxFindings+1 {
 			t.Errorf("%s: %d findings", r.Name, n)
 		}
+	}
+}
+
+// An index of nothing but line ends costs no more than reading it.
+func TestHostileIndex(t *testing.T) {
+	index := bytes.Repeat([]byte{'\n'}, 1<<20)
+	var found findings
+	if n := testing.AllocsPerRun(1, func() { found = findings{}; objects{}.order(index, &found) }); n > 1000 {
+		t.Errorf("%.0f allocations", n)
+	}
+	if n := len(found.all()); n != maxFindings+1 {
+		t.Errorf("%d findings", n)
 	}
 }
 
