@@ -87,22 +87,22 @@ var laterCommands = map[string]string{
 // scan reads what follows the command: flags anywhere, "--" ends them.
 func scan(c *command, words []string) (*line, error) {
 	s := &scanner{line: line{command: c}, words: words, given: map[string]bool{}}
+	plain := false // after "--" everything is an operand
 	for len(s.words) > 0 {
 		w := s.words[0]
 		s.words = s.words[1:]
 		var err error
 		switch {
+		case w == "":
+			err = usagef(c.name, "an operand is empty")
+		case plain || w == "-" || !strings.HasPrefix(w, "-"):
+			s.operand(w, false)
 		case w == "--":
-			for _, o := range s.words {
-				s.operand(o, false)
-			}
-			s.words = nil
+			plain = true
 		case strings.HasPrefix(w, "--"):
 			err = s.long(w[2:])
-		case strings.HasPrefix(w, "-") && w != "-":
-			err = s.short(w[1:])
 		default:
-			s.operand(w, false)
+			err = s.short(w[1:])
 		}
 		if err != nil {
 			return nil, err
@@ -189,6 +189,8 @@ func (s *scanner) take(f cli.Flag, shown, value string) error {
 	name := f.Names()[0]
 	_, repeatable := f.(*cli.StringSliceFlag)
 	switch {
+	case takesValue(f) && value == "":
+		return usagef(s.command.name, "%s wants a value; it is empty", shown)
 	case name == "directory":
 		s.dir = joinDir(s.dir, value)
 		s.idle = len(s.operands) > 0

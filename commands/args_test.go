@@ -119,8 +119,18 @@ func TestParseRefuses(t *testing.T) {
 		{"create -f=a", "-f takes its value without the ="},
 		{"create --verbose=yes", "--verbose takes no value"},
 		{"create -f a -f b", "-f is given twice"},
+		{"create -f ' tok", "-f wants a value; it is empty"},
+		{"extract -C ' tok", "-C wants a value; it is empty"},
+		{"create --level= tok", "--level wants a value; it is empty"},
+		{"cf ' tok", "--file wants a value; it is empty"},
+		{"create -C base '", "an operand is empty"},
+		{"extract -- '", "an operand is empty"},
 	} {
-		_, err := parse(strings.Fields(c.in), table())
+		words := strings.Fields(c.in)
+		for i, w := range words {
+			words[i] = strings.Trim(w, "'") // ' is an empty word, as of a variable that is not set
+		}
+		_, err := parse(words, table())
 		switch {
 		case err == nil:
 			t.Errorf("%s: no error", c.in)

@@ -40,8 +40,6 @@ func passphraseSource(s *session, c *cli.Context) (secretSource, error) {
 		return "", usagef(s.name, "-p asks for the passphrase and --passphrase takes it elsewhere; give one of them")
 	case source != "":
 		return s.parseSource(source)
-	case c.IsSet("passphrase"):
-		return "", usagef(s.name, "--passphrase wants file:PATH, fd:N or env:NAME")
 	case c.Bool("ask-passphrase"):
 		return fromPrompt, nil
 	}
