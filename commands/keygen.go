@@ -23,6 +23,7 @@ post-quantum hybrids, since backups of keys must outlive the classical ones.`,
 		flags: join([]cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the key to `FILE` and its public half to FILE.pub; - is stdout, without FILE.pub"},
 			&cli.BoolFlag{Name: "x25519", Usage: "a short classical key"},
+			dryRunFlag(),
 			&cli.BoolFlag{Name: "force", Usage: "replace existing files: what only the old key opens is lost"},
 		}, passphraseFlags("lock the key with a passphrase: ask for it"), reportFlags()),
 		run: func(s *session, c *cli.Context) error {
@@ -40,10 +41,11 @@ type keygenOptions struct {
 	source secretSource // of the passphrase; empty: not locked
 	x25519 bool
 	force  bool
+	dryRun bool
 }
 
 func keygenOptionsOf(s *session, c *cli.Context) (o keygenOptions, err error) {
-	o = keygenOptions{file: c.String("output"), x25519: c.Bool("x25519"), force: c.Bool("force")}
+	o = keygenOptions{file: c.String("output"), x25519: c.Bool("x25519"), force: c.Bool("force"), dryRun: c.Bool("dry-run")}
 	if len(s.operands) > 0 {
 		return o, usagef(s.name, "the key's file is -o %s", quote(s.operands[0].text))
 	}
@@ -56,15 +58,22 @@ func keygenOptionsOf(s *session, c *cli.Context) (o keygenOptions, err error) {
 
 // keygen writes a new key and its public half.
 func keygen(s *session, o keygenOptions) error {
-	opts := outputOptions{what: "the key", flag: "-o", force: o.force}
+	opts := outputOptions{what: "the key", flag: "-o", force: o.force, discard: o.dryRun}
 	key, err := s.create(o.file, opts)
 	if err != nil {
 		return err
 	}
 	defer key.abandon()
-	if key.path == "" {
-		_, err := o.write(s, key)
-		return err
+	if key.stdout {
+		if err := s.stdoutTaken(); err != nil || o.dryRun {
+			return err
+		}
+	}
+	if key.path == "" && !o.dryRun {
+		if _, err := o.write(s, key); err != nil {
+			return err
+		}
+		return key.commit()
 	}
 	opts.mode = 0o644
 	pub, err := s.create(o.file+".pub", opts)
@@ -72,15 +81,22 @@ func keygen(s *session, o keygenOptions) error {
 		return left(err, "no key was made")
 	}
 	defer pub.abandon()
+	if o.dryRun {
+		s.report.result("would write %s and %s", quote(o.file), quote(o.file+".pub"))
+		return nil
+	}
 	recipient, err := o.write(s, key)
 	if err == nil {
 		_, err = fmt.Fprintln(pub, recipient)
 	}
 	if err == nil {
-		err = pub.commit()
+		err = key.commit()
 	}
 	if err != nil {
 		return left(err, "no key was made")
+	}
+	if err := pub.commit(); err != nil {
+		return &failure{code: exitPartway, err: err, left: quote(o.file) + " was made; its second line is the public half"}
 	}
 	s.summary = &jsonSummary{Recipient: recipient}
 	s.report.result("public key: %s (in %s)", shortKey(recipient), quote(o.file+".pub"))
@@ -105,10 +121,8 @@ func (o keygenOptions) write(s *session, out *output) (recipient string, err err
 			return "", err
 		}
 	}
-	if _, err := out.Write(file); err != nil {
-		return "", err
-	}
-	return recipient, out.commit()
+	_, err = out.Write(file)
+	return recipient, err
 }
 
 func (o keygenOptions) lock(s *session, file []byte) ([]byte, error) {
