@@ -23,7 +23,7 @@ end was proved. Names are exact, without wildcards.`,
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE`; - or none is stdout"},
 			&cli.BoolFlag{Name: "force", Usage: "replace FILE"},
-		}, identityFlags(), []cli.Flag{jobsFlag()}, reportFlags()),
+		}, identityFlags(), []cli.Flag{jobsFlag(), dryRunFlag()}, reportFlags()),
 		run: runCat,
 	}
 }
@@ -41,11 +41,19 @@ type catOptions struct {
 	openOptions
 	output string
 	force  bool
+	dryRun bool
 	names  []string
 }
 
 func catOptionsOf(s *session, c *cli.Context) (o catOptions, err error) {
-	for _, op := range s.operands {
+	if err = s.claimArchive(c.String("file")); err != nil {
+		return o, err
+	}
+	operands, err := s.expand(s.operands, c.Bool("null"))
+	if err != nil {
+		return o, err
+	}
+	for _, op := range operands {
 		if !strings.Contains(op.text, "/") {
 			return o, usagef(s.name, "an object is named TOKEN/OBJECT, not %s", quote(op.text))
 		}
@@ -54,7 +62,7 @@ func catOptionsOf(s *session, c *cli.Context) (o catOptions, err error) {
 	if len(o.names) == 0 {
 		return o, usagef(s.name, "no object is named; an object is TOKEN/OBJECT, as list shows it")
 	}
-	o.output, o.force = c.String("output"), c.Bool("force")
+	o.output, o.force, o.dryRun = c.String("output"), c.Bool("force"), c.Bool("dry-run")
 	o.openOptions, err = openOptionsOf(s, c)
 	return o, err
 }
@@ -66,7 +74,7 @@ func cat(ctx context.Context, s *session, o catOptions) error {
 		return err
 	}
 	defer in.Close()
-	out, err := s.create(o.output, outputOptions{what: "the object's bytes", flag: "-o", force: o.force, terminal: o.output == "-"})
+	out, err := s.create(o.output, outputOptions{what: "the object's bytes", flag: "-o", force: o.force, terminal: o.output == "-", discard: o.dryRun})
 	if err != nil {
 		return err
 	}
@@ -79,6 +87,7 @@ func cat(ctx context.Context, s *session, o catOptions) error {
 	sum, err := stages.Cat(ctx, in.Reader, o.names, o.engine(), out)
 	if sum != nil {
 		s.note(sum)
+		s.summary.DryRun = o.dryRun
 	}
 	missing, err := notThere(err, len(o.names))
 	if err == nil {
@@ -89,6 +98,9 @@ func cat(ctx context.Context, s *session, o catOptions) error {
 	}
 	for _, name := range missing {
 		s.report.plain("not-found", name, "not in this archive")
+	}
+	if o.dryRun {
+		s.report.result("would write %s%s", count(uint64(len(o.names)-len(missing)), "object"), s.report.withFindings())
 	}
 	return nil
 }
