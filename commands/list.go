@@ -63,6 +63,9 @@ func list(ctx context.Context, s *session, o listOptions) error {
 		return err
 	}
 	defer in.Close()
+	if err := s.report.printable(); err != nil {
+		return err
+	}
 	l := &lister{session: s, sel: o.sel}
 	open := o.engine()
 	open.Each = l.each

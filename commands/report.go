@@ -155,6 +155,15 @@ func (r *report) finish(err error, sum *jsonSummary) (int, error) {
 	return code, err
 }
 
+// printable is an error where stdout is closed, and what a command is run for
+// would go there.
+func (r *report) printable() error {
+	if closedAtStart(os.Stdout) && (r.json == nil || r.json.out == r.out) {
+		return failedf("", "stdout is closed")
+	}
+	return nil
+}
+
 // said is an error where what was printed did not arrive: a command that is
 // about to make its result final asks first.
 func (r *report) said() error {
