@@ -51,6 +51,7 @@ type session struct {
 
 // Main runs tokar with the arguments of a process and returns its exit code.
 func Main(args []string) int {
+	unix.Umask(unix.Umask(0o077) &^ 0o700) // what we make for ourselves we can use
 	sig := watchSignals()
 	code, err := run(sig, args[1:])
 	if got := sig.received(); got != nil && err != nil {
