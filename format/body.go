@@ -25,6 +25,15 @@ func (c *Compressor) AppendBody(dst, front, beside []byte) ([]byte, error) {
 	return append(dst, beside...), nil
 }
 
+// BodySize is how many bytes front and beside of a body take, as it says
+// itself: to be asked before SplitBody takes the memory.
+func BodySize(body []byte) uint64 {
+	if len(body) < bodyHead {
+		return 0
+	}
+	return uint64(be.Uint32(body[4:])) + uint64(be.Uint32(body[12:]))
+}
+
 // SplitBody unpacks a body's front into front, which may be reused; beside is
 // part of body.
 func (c *Compressor) SplitBody(front, body []byte) (newFront, beside []byte, err error) {

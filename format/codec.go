@@ -181,12 +181,15 @@ func unpackXZ(dst, packed []byte, n int, bad error) ([]byte, error) {
 	if err != nil {
 		return dst, bad
 	}
-	start := len(dst)
-	out := bytes.NewBuffer(dst)
-	if m, err := io.Copy(out, io.LimitReader(r, int64(n)+1)); err != nil || m != int64(n) {
-		return dst[:start], bad
+	out := slices.Grow(dst, n)[:len(dst)+n]
+	if _, err := io.ReadFull(r, out[len(dst):]); err != nil {
+		return dst, bad
 	}
-	return out.Bytes(), nil
+	var more [1]byte
+	if _, err := io.ReadFull(r, more[:]); err != io.EOF { // which comes after check, index and footer
+		return dst, bad
+	}
+	return out, nil
 }
 
 // oneXZBlock walks the LZMA2 chunks of the first block and says whether the

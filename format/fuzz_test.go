@@ -246,7 +246,7 @@ func FuzzRecordTable(f *testing.F) {
 	eachFront(f, DataBlock, func(front, beside []byte) { f.Add(front, beside) })
 	f.Fuzz(func(t *testing.T, front, beside []byte) {
 		var p Packer
-		recs, err := p.Unpack(front, beside)
+		recs, err := p.Unpack(nil, front, beside)
 		if err != nil {
 			oneClass(t, err)
 			return

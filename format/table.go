@@ -109,7 +109,6 @@ func decodeTable(b []byte, recs []Record, payloads []int) ([]Record, []int, []by
 type Packer struct {
 	table    table
 	front    []byte
-	recs     []Record
 	payloads []int
 }
 
@@ -130,13 +129,14 @@ func (p *Packer) Pack(recs []Record, beside []byte) (front, newBeside []byte) {
 	return p.front, beside
 }
 
-// Unpack decodes a data block; the records' bytes stay in front and beside.
-func (p *Packer) Unpack(front, beside []byte) ([]Record, error) {
-	recs, payloads, rest, err := decodeTable(front, p.recs, p.payloads)
+// Unpack decodes a data block into recs, which may be reused; the records'
+// bytes stay in front and beside.
+func (p *Packer) Unpack(recs []Record, front, beside []byte) ([]Record, error) {
+	recs, payloads, rest, err := decodeTable(front, recs, p.payloads)
 	if err != nil {
 		return nil, err
 	}
-	p.recs, p.payloads = recs, payloads
+	p.payloads = payloads
 	if len(recs) > 1 && len(front)+len(beside) > MaxBlock {
 		return nil, badf(ErrMalformed, "a block of %d bytes with several records", len(front)+len(beside))
 	}

@@ -16,6 +16,14 @@ type Partial interface {
 	More() bool
 }
 
+// Turned is a batch that may wait until the sink has taken all before it, so
+// that what is too large to have many of at once is had one at a time. It is
+// given a channel that is closed then. Whoever waits must not hold up those
+// before it.
+type Turned interface {
+	SetTurn(turn <-chan struct{})
+}
+
 // Workers is how many workers a run has when nobody says: one more than there
 // are processors, so that one may wait for the disk.
 func Workers() int { return runtime.GOMAXPROCS(0) + 1 }
@@ -61,6 +69,7 @@ type job[B any] struct {
 	err   error
 	done  chan struct{} // the worker has finished with it, or with a part of it
 	again chan struct{} // the sink has taken that part
+	turn  chan struct{} // closed when the sink has taken all before it
 }
 
 // engine is one run. A worker takes a free batch *before* it asks the source
@@ -152,6 +161,10 @@ func (e *engine[B]) next(ctx context.Context, j *job[B]) bool {
 	if e.ended || ctx.Err() != nil {
 		return false
 	}
+	j.turn = make(chan struct{})
+	if b, ok := any(&j.batch).(Turned); ok {
+		b.SetTurn(j.turn)
+	}
 	j.err = e.src.Next(ctx, &j.batch)
 	if j.err == io.EOF {
 		e.ended = true
@@ -170,6 +183,7 @@ func (e *engine[B]) end() {
 // drain gives finished batches to the sink, in order.
 func (e *engine[B]) drain(ctx context.Context, dst Sink[B]) error {
 	for j := range e.queue {
+		close(j.turn)
 		for {
 			select {
 			case <-j.done:

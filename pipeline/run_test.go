@@ -176,3 +176,67 @@ func TestCancel(t *testing.T) {
 		}
 	})
 }
+
+// turned is a batch that is had one at a time, by its turn.
+type turned struct {
+	box
+	turn <-chan struct{}
+}
+
+func (b *turned) SetTurn(turn <-chan struct{}) { b.turn = turn }
+
+type turning struct{ held *atomic.Int64 }
+
+func (s turning) Forward(ctx context.Context, b *turned) error {
+	time.Sleep(time.Duration(b.n*7%13) * time.Millisecond)
+	if b.n%3 == 0 {
+		select {
+		case <-b.turn:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if s.held.Add(1) > 1 {
+			return errStage
+		}
+	}
+	b.rounds--
+	return nil
+}
+
+func (s turning) Reverse(ctx context.Context, b *turned) error { return s.Forward(ctx, b) }
+
+type turnedNumbers struct{ numbers }
+
+func (s *turnedNumbers) Next(ctx context.Context, b *turned) error {
+	return s.numbers.Next(ctx, &b.box)
+}
+
+type letGo struct {
+	held *atomic.Int64
+	puts int
+}
+
+func (s *letGo) Put(_ context.Context, b *turned) error {
+	s.puts++
+	time.Sleep(time.Millisecond)
+	if b.n%3 == 0 {
+		s.held.Add(-1)
+	}
+	return nil
+}
+
+// A batch's turn comes when the sink has taken all before it, and lasts
+// through all its parts: so there is one at a time, whatever the workers.
+func TestTurns(t *testing.T) {
+	for _, workers := range []int{1, 2, 3, 8} {
+		synctest.Test(t, func(t *testing.T) {
+			held := new(atomic.Int64)
+			src := &turnedNumbers{numbers{limit: 60, fail: -1, rounds: func(n int) int { return 1 + n%2 }}}
+			chain := func() ([]Stage[turned], error) { return []Stage[turned]{turning{held}}, nil }
+			dst := &letGo{held: held}
+			if err := Forward(t.Context(), src, chain, dst, workers); err != nil || dst.puts != 90 {
+				t.Fatalf("%d workers: %v after %d parts", workers, err, dst.puts)
+			}
+		})
+	}
+}

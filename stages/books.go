@@ -57,6 +57,7 @@ func (s *books) Put(_ context.Context, b *Batch) error {
 		err = s.end(b)
 	}
 	s.offset += uint64(len(b.Frame))
+	b.release()
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 type compress struct {
 	packer format.Packer
 	codec  format.Compressor
+	large  *[]byte // reverse: front of the large part whose turn it is, one for all workers
 }
 
 func (s *compress) Forward(_ context.Context, b *Batch) (err error) {
@@ -26,17 +27,24 @@ func frameRoom(b []byte) []byte {
 }
 
 // Reverse leaves a block that is no data block as its plaintext, in front.
-func (s *compress) Reverse(_ context.Context, b *Batch) (err error) {
+func (s *compress) Reverse(ctx context.Context, b *Batch) (err error) {
 	b.Records = b.Records[:0]
 	if b.Kind.Skippable() {
 		return nil
 	}
-	if b.front, b.beside, err = s.codec.SplitBody(b.front, b.body); err != nil {
+	front := &b.front
+	if s.large != nil && format.BodySize(b.body) > largePart {
+		if err := b.waitTurn(ctx); err != nil {
+			return err
+		}
+		front = s.large
+	}
+	if *front, b.beside, err = s.codec.SplitBody(*front, b.body); err != nil {
 		return err
 	}
+	b.front = *front
 	if b.Kind == format.DataBlock {
-		recs, err := s.packer.Unpack(b.front, b.beside)
-		b.Records = append(b.Records, recs...)
+		b.Records, err = s.packer.Unpack(b.Records, b.front, b.beside)
 		return err
 	}
 	if len(b.beside) > 0 {

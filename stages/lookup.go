@@ -189,7 +189,8 @@ func (l *lookup) chunk(e format.DirEntry) ([]format.Record, error) {
 	if sha256.Sum256(front) != e.D {
 		return nil, fmt.Errorf("%w: %s is not the one that the directory lists", format.ErrAuthentic, e.FrameHeader)
 	}
-	_, recs, err := format.DecodeChunk(append([]byte(nil), front...))
+	l.table = nil // the records keep it
+	_, recs, err := format.DecodeChunk(front)
 	if err != nil {
 		return nil, err
 	}
@@ -233,20 +234,21 @@ func (l *lookup) record(want *format.Record) (*format.Record, error) {
 	if err := l.keys.RecordMAC().Check(r); err != nil {
 		return nil, err
 	}
-	l.batch.arena = grow(l.batch.arena, len(r.Payload))
+	l.batch.arena = l.batch.arena[:0]
 	return r, l.unwrap.unwrap(&l.batch, r, l.infos[r.Token].Defaults)
 }
 
 // data reads a data frame and proves it.
 func (l *lookup) data(e format.DirEntry) error {
 	l.recs = nil
+	l.table, l.batch.front = l.batch.front, l.table // over the block that was held, not beside it
 	front, err := l.listed(e)
+	l.table, l.batch.front = l.batch.front, l.table
 	if err != nil {
 		return err
 	}
-	l.batch.front = append(l.batch.front[:0], front...)
-	recs, err := l.packer.Unpack(l.batch.front, append([]byte(nil), l.batch.beside...))
-	if err != nil {
+	recs, err := l.packer.Unpack(l.batch.Records, front, append([]byte(nil), l.batch.beside...))
+	if l.batch.Records = recs; err != nil {
 		return err
 	}
 	if len(recs) != int(e.Count) || recs[0].Seq != e.First || format.DataDigest(recs) != e.D {

@@ -96,11 +96,12 @@ func (a *opened) run(ctx context.Context, workers int, near func() []stage, take
 	dst := newBooks(a.header, a.keys, a.tokens, a.sum)
 	dst.taken = taken
 	src := &frames{r: a.r, header: a.header}
+	large := new([]byte)
 	chain := func() ([]stage, error) {
 		far := []stage{
 			newWrap(a.keys, a.tokens),
 			&mac{record: a.keys.RecordMAC()},
-			&compress{},
+			&compress{large: large},
 			&seal{header: a.header, keys: a.keys},
 		}
 		if near != nil {

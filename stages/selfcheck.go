@@ -19,6 +19,7 @@ type selfCheck struct {
 
 	body, front []byte
 	packer      format.Packer
+	recs        []format.Record
 	codec       format.Compressor
 	plain, want []byte
 }
@@ -37,10 +38,11 @@ func (s *selfCheck) Forward(_ context.Context, b *Batch) error {
 	if s.front, beside, err = s.codec.SplitBody(s.front, s.body); err != nil {
 		return errSelfCheck
 	}
-	recs, err := s.packer.Unpack(s.front, beside)
+	recs, err := s.packer.Unpack(s.recs, s.front, beside)
 	if err != nil || len(recs) != len(b.Records) {
 		return errSelfCheck
 	}
+	s.recs = recs
 	first := b.at - len(b.Records)
 	for i := range recs {
 		if !s.same(&recs[i], &b.Records[i], b.planned[first+i].run) {

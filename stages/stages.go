@@ -16,6 +16,8 @@
 package stages
 
 import (
+	"context"
+
 	"tokar/backends"
 	"tokar/format"
 	"tokar/pipeline"
@@ -41,6 +43,43 @@ type Batch struct {
 	beside   []byte // wrapped payloads and MACs
 	front    []byte // reverse: packed records, or an index, directory or end block's plaintext
 	body     []byte // reverse
+
+	turn <-chan struct{} // closed when all batches before this one are through
+}
+
+// largePart is what a part may hold to be one of many in memory. What holds
+// more takes turns, and its memory is not kept: a few bytes of archive can
+// unpack to 64 MiB, and there may be a batch for each of many processors.
+const largePart = 4 << 20
+
+// SetTurn is the pipeline's.
+func (b *Batch) SetTurn(turn <-chan struct{}) { b.turn = turn }
+
+// waitTurn waits until the sink has taken all batches before this one.
+func (b *Batch) waitTurn(ctx context.Context) error {
+	if b.turn == nil {
+		return nil
+	}
+	select {
+	case <-b.turn:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// release lets go of a large part's memory, and of all that stands in it.
+func (b *Batch) release() {
+	large := false
+	for _, p := range []*[]byte{&b.Frame, &b.arena, &b.metadata, &b.beside, &b.front, &b.body} {
+		if cap(*p) > largePart {
+			*p, large = nil, true
+		}
+	}
+	if large {
+		b.Records, b.sealed = nil, format.Frame{}
+		b.beside = nil
+	}
 }
 
 // More says that the batch has entries for another part.

@@ -171,3 +171,43 @@ func TestOneObjectFromALargeArchive(t *testing.T) {
 		t.Errorf("read %d bytes for one object: %v", in.bytes, in.places)
 	}
 }
+
+// Large parts take turns and share one buffer: how many of them there are, and
+// how many workers, costs no more memory. Here 24 KiB unpack to 96 MiB.
+func TestLargePartsTakeTurns(t *testing.T) {
+	const objects, size = 12, 2 * largePart
+	tok := &memToken{name: "one"}
+	zeros := make([]byte, size)
+	for i := range objects {
+		tok.entries = append(tok.entries, memEntry{name: fmt.Sprintf("%07d0", i), kind: format.KindObject, data: zeros})
+	}
+	o := archiveOptions()
+	o.Workers = 1
+	b := archive(t, newMemory(tok), o, "one")
+	few := func(what string, read func() error) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := read()
+		runtime.ReadMemStats(&after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := after.TotalAlloc - before.TotalAlloc
+		t.Logf("%s: %d KiB allocated for %d KiB", what, got>>10, len(b)>>10)
+		if got > 3*size {
+			t.Errorf("%s: %d MiB allocated", what, got>>20)
+		}
+	}
+	for _, workers := range []int{1, 8} {
+		open := opening(restoreKey)
+		open.Workers = workers
+		few(fmt.Sprint("verify with ", workers), func() error {
+			_, err := Verify(t.Context(), stream(b), open)
+			return err
+		})
+	}
+	few("list", func() error {
+		_, err := List(t.Context(), bytes.NewReader(b), ListOptions{OpenOptions: opening(restoreKey), Full: true})
+		return err
+	})
+}

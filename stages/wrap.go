@@ -68,7 +68,9 @@ func (s *wrap) Reverse(ctx context.Context, b *Batch) error {
 	need := 0
 	for i := range b.Records {
 		r := &b.Records[i]
-		need += len(r.Payload)
+		if r.Flags&format.Wrapped != 0 {
+			need += len(r.Payload)
+		}
 		if err := s.tokens.describe(ctx, r); err != nil {
 			return err
 		}
