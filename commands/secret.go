@@ -30,27 +30,33 @@ func (s *session) parseSource(text string) (secretSource, error) {
 	if text != string(fromPrompt) && (!known || value == "") {
 		return "", usagef(s.name, "--passphrase takes prompt, file:PATH, fd:N or env:NAME, never the passphrase itself")
 	}
-	return secretSource(text), nil
+	src := secretSource(text)
+	if secret, ok := os.LookupEnv(value); ok && kind == "env" {
+		s.secrets[src] = []byte(secret)
+		os.Unsetenv(value) // no child, such as a plugin, shall inherit it
+	}
+	return src, nil
 }
 
 // read gets the secret; what names it in prompts. New secrets are asked twice.
 // The caller zeroes it.
 func (src secretSource) read(s *session, what string, fresh bool) ([]byte, error) {
-	if known, ok := s.secrets[src]; ok {
-		return bytes.Clone(known), nil
+	secret, known := s.secrets[src]
+	if !known {
+		var err error
+		if secret, err = src.bytes(s, what, fresh); err != nil {
+			return nil, err
+		}
 	}
-	secret, err := src.bytes(s, what, fresh)
-	if err != nil {
-		return nil, err
-	}
-	secret = cutLineEnd(secret)
-	if len(secret) == 0 {
+	line := cutLineEnd(secret)
+	if len(line) == 0 {
 		return nil, failedf("", "%s is empty", what)
 	}
-	if src != fromPrompt {
-		s.secrets[src] = bytes.Clone(secret) // a descriptor gives it only once
+	if src == fromPrompt {
+		return line, nil
 	}
-	return secret, nil
+	s.secrets[src] = secret // a descriptor gives it only once
+	return bytes.Clone(line), nil
 }
 
 // forget zeroes the secrets that were read.
@@ -68,12 +74,7 @@ func (src secretSource) bytes(s *session, what string, fresh bool) ([]byte, erro
 	case "fd":
 		return readDescriptor(s, value)
 	case "env":
-		text, ok := os.LookupEnv(value)
-		os.Unsetenv(value) // no child shall inherit it
-		if !ok {
-			return nil, failedf("", "%s: the variable %s is not set", what, quote(value))
-		}
-		return []byte(text), nil
+		return nil, failedf("", "%s: the variable %s is not set", what, quote(value))
 	}
 	return prompt(s, what, fresh)
 }
