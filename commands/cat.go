@@ -46,6 +46,9 @@ type catOptions struct {
 }
 
 func catOptionsOf(s *session, c *cli.Context) (o catOptions, err error) {
+	if err = s.dataTo(c.String("output")); err != nil {
+		return o, err
+	}
 	if err = s.claimArchive(c.String("file")); err != nil {
 		return o, err
 	}
@@ -79,11 +82,6 @@ func cat(ctx context.Context, s *session, o catOptions) error {
 		return err
 	}
 	defer out.abandon()
-	if out.stdout {
-		if err := s.stdoutTaken(); err != nil {
-			return err
-		}
-	}
 	sum, err := stages.Cat(ctx, in.Reader, o.names, o.engine(), out)
 	if sum != nil {
 		s.note(sum)

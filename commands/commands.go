@@ -142,8 +142,12 @@ func (s *session) openJSON(c *cli.Context) error {
 	return nil
 }
 
-// stdoutTaken says that stdout carries data: names and JSON go to stderr.
-func (s *session) stdoutTaken() error {
+// dataTo tells where a command's data goes. Where it takes stdout, names and
+// JSON go to stderr.
+func (s *session) dataTo(path string) error {
+	if n, numbered := descriptor(path); path != "" && path != "-" && (!numbered || n != 1) {
+		return nil
+	}
 	r := s.report
 	r.namesTo = newText(os.Stderr)
 	r.namesTo.lines = true // between other messages

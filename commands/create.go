@@ -69,6 +69,9 @@ type createOptions struct {
 
 func createOptionsOf(s *session, c *cli.Context) (o createOptions, err error) {
 	o = createOptions{file: c.String("file"), force: c.Bool("force"), dryRun: c.Bool("dry-run")}
+	if err = s.dataTo(o.file); err != nil {
+		return o, err
+	}
 	if o.codec, err = codecOf(s, c); err != nil {
 		return o, err
 	}
@@ -168,11 +171,7 @@ func create(ctx context.Context, s *session, o createOptions) error {
 func openCreated(s *session, o createOptions) (*output, error) {
 	opts := archiveOutput(o.force)
 	opts.discard = o.dryRun
-	out, err := s.create(o.file, opts)
-	if err == nil && out.stdout {
-		err = s.stdoutTaken()
-	}
-	return out, err
+	return s.create(o.file, opts)
 }
 
 func archiveOptions(s *session, o createOptions) stages.ArchiveOptions {

@@ -3,8 +3,12 @@ package commands
 import (
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"tokar/format"
@@ -28,7 +32,23 @@ func (j *jsonLines) write(v any) {
 	if err != nil {
 		panic(err) // only our own structs come here
 	}
-	j.out.line(string(b))
+	j.out.line(harmless(b))
+}
+
+// harmless escapes what encoding/json leaves as it is and a terminal would
+// obey: DEL, the upper control characters, direction marks.
+func harmless(text []byte) string {
+	var b strings.Builder
+	for _, r := range string(text) {
+		if unicode.IsGraphic(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, u := range utf16.AppendRune(nil, r) {
+			fmt.Fprintf(&b, `\u%04x`, u)
+		}
+	}
+	return b.String()
 }
 
 type jsonHead struct {
@@ -80,6 +100,15 @@ func (j *jsonLines) finding(token, entry string, f format.Finding) {
 		line.Offset = &f.Offset
 	}
 	j.write(line)
+}
+
+type jsonWarning struct {
+	jsonHead
+	Message string `json:"message"`
+}
+
+func (j *jsonLines) warning(message string) {
+	j.write(jsonWarning{jsonHead{"warning", schema}, message})
 }
 
 type jsonArchive struct {

@@ -52,6 +52,9 @@ func keygenOptionsOf(s *session, c *cli.Context) (o keygenOptions, err error) {
 	if o.file == "" {
 		return o, usagef(s.name, "say where to write the key: -o FILE")
 	}
+	if err = s.dataTo(o.file); err != nil {
+		return o, err
+	}
 	o.source, err = passphraseSource(s, c)
 	return o, err
 }
@@ -64,12 +67,7 @@ func keygen(s *session, o keygenOptions) error {
 		return err
 	}
 	defer key.abandon()
-	if key.stdout {
-		if err := s.stdoutTaken(); err != nil || o.dryRun {
-			return err
-		}
-	}
-	if key.path == "" && !o.dryRun {
+	if key.path == "" && (key.stdout || !o.dryRun) {
 		if _, err := o.write(s, key); err != nil {
 			return err
 		}

@@ -44,7 +44,10 @@ func (r *report) say(form string, args ...any) {
 
 // warn tells of something that is not the archive's or the tokens' fault.
 func (r *report) warn(form string, args ...any) {
-	if !r.quiet {
+	switch {
+	case r.json != nil && r.json.shared:
+		r.json.warning(fmt.Sprintf(form, args...))
+	case !r.quiet:
 		fmt.Fprintf(r.log, "tokar: warning: "+form+"\n", args...)
 	}
 }
@@ -91,7 +94,7 @@ func describe(token, entry string, f format.Finding) string {
 	if entry != "" {
 		where = quote(token + "/" + entry)
 	}
-	line := where + ": " + f.Kind + ": " + escape(f.Message)
+	line := where + ": " + escape(f.Kind) + ": " + escape(f.Message)
 	switch {
 	case f.File != "" && f.Offset >= 0:
 		line += fmt.Sprintf(" (%s, byte %d)", quote(f.File), f.Offset)
@@ -201,9 +204,9 @@ func (r *report) countHidden() {
 	for _, kind := range r.kinds {
 		switch n := r.seen[kind]; {
 		case r.quiet:
-			fmt.Fprintf(r.log, "tokar: %s: %s\n", kind, count(uint64(n), "finding"))
+			fmt.Fprintf(r.log, "tokar: %s: %s\n", escape(kind), count(uint64(n), "finding"))
 		case n > sameFindings && !r.verbose:
-			r.say("%s: %s more; -v names them all", kind, count(uint64(n-sameFindings), "finding"))
+			r.say("%s: %s more; -v names them all", escape(kind), count(uint64(n-sameFindings), "finding"))
 		}
 	}
 }

@@ -3,10 +3,12 @@ package commands
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"unicode"
 
 	"tokar/backends"
 	"tokar/format"
@@ -60,10 +62,27 @@ func TestDescribe(t *testing.T) {
 			"tok/10000000: truncated: it ends (TOK_OBJ/10000000, byte 17)"},
 		{"", format.Finding{Kind: "no-index", Offset: -1, Message: "no\x1bindex"}, `tok: no-index: no\x1bindex`},
 		{"a b", format.Finding{Kind: "gone", File: "a b", Offset: -1, Message: "gone"}, `"tok/a b": gone: gone`},
+		{"", format.Finding{Kind: "\x1b[2J", Offset: -1, Message: "from an archive"}, `tok: \x1b[2J: from an archive`},
 	} {
 		if got := describe("tok", c.entry, c.f); got != c.want {
 			t.Errorf("%s, want %s", got, c.want)
 		}
+	}
+}
+
+// JSON shows a terminal nothing that it could obey, and is the same JSON.
+func TestJSONEscapes(t *testing.T) {
+	r, out, _ := written()
+	r.json = &jsonLines{out: r.out}
+	message := "a\x1b[31m\u009b31m\x7f\u202eb\U000e0001\u00a0ü€𝄞\xff"
+	r.finding("tok", "", format.Finding{Kind: "k", Offset: -1, Message: message})
+	r.out.flush()
+	if strings.ContainsFunc(strings.TrimSuffix(out.String(), "\n"), func(r rune) bool { return !unicode.IsGraphic(r) }) {
+		t.Errorf("%q", out)
+	}
+	var got jsonFinding
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Message != strings.ToValidUTF8(message, "\ufffd") {
+		t.Errorf("%v: %q", err, got.Message)
 	}
 }
 
