@@ -5,7 +5,6 @@ import (
 	"io"
 	"iter"
 	"sync"
-	"sync/atomic"
 
 	"tokar/backends"
 	"tokar/format"
@@ -45,10 +44,9 @@ type tokenRun struct {
 	stop    func()
 	seqs    map[string]uint64 // of what can be read again
 
-	planned   uint64 // entries listed so far
-	replaced  uint64 // of them, superseded later
+	planned   uint64   // entries listed so far
+	replaced  []uint64 // of them, superseded later
 	unread    unread
-	vanished  atomic.Int64
 	last      uint64 // batch of the last entry planned
 	rechecked bool
 	changed   []backends.Entry
@@ -159,7 +157,7 @@ func (e *entries) planEntry(b *Batch, t *tokenRun, entry backends.Entry) {
 		key := string(rune(entry.Kind)) + string(entry.Name)
 		if earlier, again := t.seqs[key]; again {
 			p.supersedes = earlier
-			t.replaced++
+			t.replaced = append(t.replaced, earlier)
 		}
 		t.seqs[key] = e.seq
 	}
@@ -193,8 +191,11 @@ func (e *entries) end(ctx context.Context, b *Batch, t *tokenRun) error {
 	if !t.stable {
 		e.unstable = append(e.unstable, t.info.Name.String())
 	}
-	gone := uint64(t.vanished.Load())
-	meta := format.EndOfToken{Live: t.planned - t.replaced - gone, All: t.planned, Stable: t.stable}.Encode()
+	for _, seq := range t.replaced { // whether it was there no longer counts
+		delete(t.unread.gone, seq)
+	}
+	live := t.planned - uint64(len(t.replaced)+len(t.unread.gone))
+	meta := format.EndOfToken{Live: live, All: t.planned, Stable: t.stable}.Encode()
 	e.plan(b, planned{kind: format.KindEndOfToken, run: t, metadata: meta})
 	return t.token.Close()
 }
@@ -218,11 +219,13 @@ func (e *entries) close() {
 	}
 }
 
-// unread counts a token's entries that are planned and not yet read.
+// unread counts a token's entries that are planned and not yet read, and knows
+// which were gone when they were.
 type unread struct {
 	mu   sync.Mutex
 	n    int
-	none chan struct{} // closed when n falls to 0, where somebody waits
+	none chan struct{}   // closed when n falls to 0, where somebody waits
+	gone map[uint64]bool // sequence numbers; nobody's but the source's once n is 0
 }
 
 func (u *unread) add() {
@@ -231,8 +234,14 @@ func (u *unread) add() {
 	u.mu.Unlock()
 }
 
-func (u *unread) done() {
+func (u *unread) done(seq uint64, gone bool) {
 	u.mu.Lock()
+	if gone {
+		if u.gone == nil {
+			u.gone = map[uint64]bool{}
+		}
+		u.gone[seq] = true
+	}
 	if u.n--; u.n == 0 && u.none != nil {
 		close(u.none)
 		u.none = nil

@@ -20,6 +20,8 @@ type memory struct {
 	restored map[string]map[string][]byte // by token, then entry
 	order    map[string][]string
 	stagings int
+	open     int // tokens being read
+	mostOpen int
 }
 
 type memToken struct {
@@ -34,6 +36,7 @@ type memEntry struct {
 	name   string
 	kind   format.Kind
 	data   []byte
+	label  []byte
 	public bool
 	gone   bool
 }
@@ -88,7 +91,11 @@ func (m *memory) Open(_ context.Context, loc backends.Location) (backends.Token,
 		return nil, errors.New("no such token")
 	}
 	info := &format.Token{Name: loc.Name, Kind: "memory", Label: t.name, Defaults: format.Attr{Known: true, Mode: 0o660, UID: 1, GID: 2}}
-	return &memOpen{t: t, info: info}, nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.open++
+	m.mostOpen = max(m.mostOpen, m.open)
+	return &memOpen{m: m, t: t, info: info}, nil
 }
 
 func (m *memory) Validator(*format.Token) (backends.Validator, error) { return memValidator{m}, nil }
@@ -107,13 +114,20 @@ func (v memValidator) Validate(r *format.Record) (bool, []format.Finding) {
 }
 
 type memOpen struct {
+	m      *memory
 	t      *memToken
 	info   *format.Token
 	second bool
 }
 
 func (o *memOpen) Info() *format.Token { return o.info }
-func (o *memOpen) Close() error        { return nil }
+
+func (o *memOpen) Close() error {
+	o.m.mu.Lock()
+	defer o.m.mu.Unlock()
+	o.m.open--
+	return nil
+}
 
 func (o *memOpen) Entries(context.Context) iter.Seq2[backends.Entry, error] {
 	return func(yield func(backends.Entry, error) bool) {
@@ -139,6 +153,7 @@ func (o *memOpen) Read(_ context.Context, e *backends.Entry, r *format.Record, b
 		return nil
 	}
 	r.Data = append(buf[:0:len(buf)], data...)
+	r.Details.Label = entry.label
 	r.Details.Attr = format.Attr{Known: true, Mode: 0o640, UID: 1, GID: 2, MTime: int64(e.Place)}
 	return nil
 }

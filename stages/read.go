@@ -82,10 +82,7 @@ func (p *planned) done(r *format.Record) {
 	if p.metadata != nil {
 		return
 	}
-	if r.Flags&format.Vanished != 0 {
-		p.run.vanished.Add(1)
-	}
-	p.run.unread.done()
+	p.run.unread.done(p.seq, r.Flags&format.Vanished != 0)
 }
 
 // Reverse restores.

@@ -187,6 +187,26 @@ func TestChangedWhileRead(t *testing.T) {
 	}
 }
 
+// An object that is gone when it is read and there again later, and one that is
+// gone both times: the token's end counts what stands.
+func TestVanishedAndBack(t *testing.T) {
+	tok := madeToken("one", 20, 100)
+	tok.entries[4].data, tok.entries[8].data = nil, nil
+	tok.changed = []backends.Entry{
+		{Kind: format.KindObject, Name: format.Name("00000003"), Place: 4},
+		{Kind: format.KindObject, Name: format.Name("00000007"), Place: 8},
+	}
+	tok.again = map[string][]byte{"00000003": []byte("back again")}
+	m := newMemory(tok)
+	b := archive(t, m, archiveOptions(), "one")
+	if _, err := extractAll(b, m, 3); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.restored["one"]["00000003"]; string(got) != "back again" || len(m.restored["one"]) != 20 {
+		t.Fatalf("restored %q, %d entries", got, len(m.restored["one"]))
+	}
+}
+
 func TestListAndCat(t *testing.T) {
 	m := newMemory(madeToken("one", 5000, 100), madeToken("tpm/two", 10, 10))
 	b := archive(t, m, archiveOptions(), "one", "tpm/two")
