@@ -2,6 +2,7 @@ package stages
 
 import (
 	"context"
+	"fmt"
 
 	"tokar/format"
 )
@@ -72,6 +73,14 @@ func (p *planned) record(ctx context.Context, r *format.Record, buf []byte) erro
 	r.Details.Findings = append(r.Details.Findings, p.entry.Findings...)
 	if err := p.run.token.Read(ctx, &p.entry, r, buf); err != nil {
 		return err
+	}
+	if len(r.Data) > format.MaxObject {
+		r.Data = nil
+		r.Flags |= format.Refused
+		r.Details.Findings = append(r.Details.Findings, format.Finding{
+			Kind: "too-large", File: r.Name.String(), Offset: -1,
+			Message: fmt.Sprintf("larger than the %d bytes that an archive can hold of one entry; left out", format.MaxObject),
+		})
 	}
 	r.Size = uint32(len(r.Data))
 	return nil

@@ -207,6 +207,24 @@ func TestVanishedAndBack(t *testing.T) {
 	}
 }
 
+// What is larger than a record may be is left out and named; the run goes on.
+func TestTooLargeAnEntry(t *testing.T) {
+	tok := madeToken("one", 5, 100)
+	tok.entries[3].data = make([]byte, format.MaxObject+1)
+	m := newMemory(tok)
+	o := archiveOptions()
+	var named []format.Finding
+	o.Each = func(_ *format.Token, r *format.Record) { named = append(named, r.Details.Findings...) }
+	b := archive(t, m, o, "one")
+	if len(named) != 1 || named[0].Kind != "too-large" || named[0].File != "00000002" {
+		t.Fatalf("findings %+v", named)
+	}
+	s, err := extractAll(b, m, 2)
+	if err != nil || s.Left != 1 || len(m.restored["one"]) != 5 {
+		t.Fatalf("%+v, %d entries restored: %v", s, len(m.restored["one"]), err)
+	}
+}
+
 func TestListAndCat(t *testing.T) {
 	m := newMemory(madeToken("one", 5000, 100), madeToken("tpm/two", 10, 10))
 	b := archive(t, m, archiveOptions(), "one", "tpm/two")
