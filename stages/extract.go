@@ -140,10 +140,17 @@ func (s *restorer) order(b *Batch, t *format.Token, r *format.Record, i int) err
 	if s.Each != nil {
 		s.Each(t, r)
 	}
+	state := s.tokens.byNumber(r.Token)
+	if r.Kind == format.KindEndOfToken { // a token wanted whole is made though it has no entries
+		_, whole, wanted := s.Place(t)
+		if whole && wanted {
+			_, err := s.staging(context.Background(), state)
+			return err
+		}
+	}
 	if r.Kind.Descriptor() || !s.wants(t, r) {
 		return nil
 	}
-	state := s.tokens.byNumber(r.Token)
 	left := b.left[i]
 	gone := r.Flags&format.Vanished != 0
 	if left && !gone {

@@ -225,6 +225,18 @@ func TestTooLargeAnEntry(t *testing.T) {
 	}
 }
 
+// A token that has no entries is restored as one.
+func TestTokenWithoutEntries(t *testing.T) {
+	m := newMemory(&memToken{name: "empty"})
+	b := archive(t, m, archiveOptions(), "empty")
+	if _, err := extractAll(b, m, 2); err != nil {
+		t.Fatal(err)
+	}
+	if _, there := m.restored["empty"]; !there {
+		t.Fatal("it is not there")
+	}
+}
+
 func TestListAndCat(t *testing.T) {
 	m := newMemory(madeToken("one", 5000, 100), madeToken("tpm/two", 10, 10))
 	b := archive(t, m, archiveOptions(), "one", "tpm/two")
