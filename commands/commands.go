@@ -47,6 +47,7 @@ type session struct {
 	stdinFor string // who reads stdin
 	secrets  map[secretSource][]byte
 	summary  *jsonSummary
+	progress progress
 }
 
 // Main runs tokar with the arguments of a process and returns its exit code.
@@ -116,7 +117,13 @@ func (s *session) begin(c *cli.Context) error {
 	}
 	r.namesTo = r.out
 	r.out.fail = s.signals.cancel
-	return s.openJSON(c)
+	if err := s.openJSON(c); err != nil {
+		return err
+	}
+	if r.json == nil && !r.quiet {
+		s.tellProgress()
+	}
+	return nil
 }
 
 // openJSON sets up --json and --json-fd.

@@ -193,7 +193,7 @@ func archiveOptions(s *session, o createOptions) stages.ArchiveOptions {
 		Made:    time.Now(),
 		Host:    host,
 		Writer:  program(),
-		Each:    s.archived,
+		Each:    s.counted(s.archived),
 		Problem: func(p stages.Problem) {
 			s.report.plain("unopened", p.Location.Name.String(), p.Err.Error())
 		},

@@ -138,7 +138,7 @@ type extraction struct {
 
 func (x *extraction) options() stages.ExtractOptions {
 	open := x.o.engine()
-	open.Each = x.each
+	open.Each = x.counted(x.each)
 	return stages.ExtractOptions{
 		OpenOptions: open,
 		Backend:     all.ByKind,

@@ -68,7 +68,7 @@ func list(ctx context.Context, s *session, o listOptions) error {
 	}
 	l := &lister{session: s, sel: o.sel}
 	open := o.engine()
-	open.Each = l.each
+	open.Each = l.counted(l.each)
 	sum, err := stages.List(ctx, in.Reader, stages.ListOptions{
 		OpenOptions: open,
 		Full:        s.report.verbose,

@@ -2,8 +2,8 @@ package commands
 
 import (
 	"cmp"
+	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -158,7 +158,7 @@ func (s *session) newOutput(path string, fresh bool, o outputOptions) (*output, 
 	}
 	prefix := filepath.Join(dir, "."+base[:min(len(base), 200)]+".part-")
 	sweep(prefix)
-	f, err := os.OpenFile(fmt.Sprintf("%s%d", prefix, os.Getpid()), os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, cmp.Or(o.mode, 0o600))
+	f, err := os.OpenFile(prefix+rand.Text(), os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, cmp.Or(o.mode, 0o600))
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"testing"
 	"time"
@@ -175,6 +176,42 @@ func TestSweep(t *testing.T) {
 	left, _ := filepath.Glob(filepath.Join(dir, ".a.tokar.part-*"))
 	if len(left) != 1 || filepath.Base(left[0]) != ".a.tokar.part-2" {
 		t.Errorf("left: %q", left)
+	}
+}
+
+// Two runs of one process number, as in containers that share a directory or
+// one that restarts after a kill, do not meet in the name of the file in the
+// making.
+func TestSameProcessNumber(t *testing.T) {
+	s := &session{signals: &signals{}}
+	path := filepath.Join(t.TempDir(), "a.tokar")
+	for range 2 {
+		out, err := s.create(path, archiveOutput(false))
+		must(t, err)
+		defer out.abandon()
+	}
+}
+
+// USR1 asks how far a run is, and does not disturb it.
+func TestProgress(t *testing.T) {
+	dir, tokar := begin(t)
+	archive, err := os.ReadFile(filepath.Join(dir, "a.tokar"))
+	must(t, err)
+	c := tokar("verify", "-i", "a.key")
+	stdin, err := c.StdinPipe()
+	must(t, err)
+	var said bytes.Buffer
+	c.Stderr = &said
+	must(t, c.Start())
+	stdin.Write(archive[:len(archive)-1])
+	time.Sleep(300 * time.Millisecond)
+	must(t, c.Process.Signal(unix.SIGUSR1))
+	time.Sleep(100 * time.Millisecond)
+	stdin.Write(archive[len(archive)-1:])
+	stdin.Close()
+	must(t, c.Wait())
+	if first, _, _ := bytes.Cut(said.Bytes(), []byte("\n")); !regexp.MustCompile(`^tokar: verify: 2[0-9] entries, 20\.[0-9] KiB so far$`).Match(first) {
+		t.Errorf("%s", said.String())
 	}
 }
 

@@ -71,7 +71,7 @@ func verify(ctx context.Context, s *session, o verifyOptions) error {
 		sum, err = stages.VerifyFrames(ctx, in.Reader)
 	} else {
 		open := o.engine()
-		open.Each = s.archived
+		open.Each = s.counted(s.archived)
 		sum, err = stages.Verify(ctx, in.Reader, open)
 	}
 	if sum != nil {
