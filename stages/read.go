@@ -10,7 +10,7 @@ import (
 const (
 	partBytes  = 1 << 20  // a part is closed when it holds so much
 	usualEntry = 16 << 10 // room that must be left for one more
-	maxPart    = format.MaxBlock - 1<<20
+	maxPart    = format.MaxBlock / 2 // of own bytes: labels stand in the details once more
 )
 
 // read ⇄ restore: a backend's bytes into records.

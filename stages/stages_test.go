@@ -237,6 +237,21 @@ func TestTokenWithoutEntries(t *testing.T) {
 	}
 }
 
+// Large details beside a large object do not make a part that no reader takes.
+func TestDetailsBesideALargeObject(t *testing.T) {
+	tok := madeToken("one", 253, 4144)
+	for i := range tok.entries {
+		tok.entries[i].label = bytes.Repeat([]byte{'x'}, 4120)
+	}
+	tok.entries[253].data = make([]byte, 6_290_000)
+	m := newMemory(tok)
+	b := archive(t, m, archiveOptions(), "one")
+	if _, err := extractAll(b, m, 2); err != nil {
+		t.Fatal(err)
+	}
+	compareRestored(t, m)
+}
+
 func TestListAndCat(t *testing.T) {
 	m := newMemory(madeToken("one", 5000, 100), madeToken("tpm/two", 10, 10))
 	b := archive(t, m, archiveOptions(), "one", "tpm/two")
