@@ -16,6 +16,9 @@ const (
 	// have read those entries, and nobody waits. It is a constant, so that the
 	// order of records does not depend on the number of workers.
 	endLag = 4
+	// So many tokens are open at most: each has descriptors of the system's, and
+	// a chunk of the index.
+	openTokens = 64
 )
 
 // Input is a token to archive.
@@ -93,7 +96,7 @@ func (e *entries) Next(ctx context.Context, b *Batch) error {
 
 // step plans one more record, or says that the batch is done.
 func (e *entries) step(ctx context.Context, b *Batch) (done bool, err error) {
-	flush := e.current == nil && len(e.inputs) == 0
+	flush := e.current == nil && (len(e.inputs) == 0 || len(e.ending) == openTokens)
 	if len(e.ending) > 0 {
 		t := e.ending[0]
 		if t.last+endLag <= e.batch || flush && t.last < e.batch {

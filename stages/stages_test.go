@@ -252,6 +252,23 @@ func TestDetailsBesideALargeObject(t *testing.T) {
 	compareRestored(t, m)
 }
 
+// Thousands of tokens are not all open at once.
+func TestFewTokensOpenAtOnce(t *testing.T) {
+	m := newMemory()
+	var names []string
+	for i := range 3000 {
+		names = append(names, fmt.Sprintf("token%04d", i))
+		m.tokens[names[i]] = madeToken(names[i], 0, 0)
+	}
+	b := archive(t, m, archiveOptions(), names...)
+	if m.mostOpen > openTokens {
+		t.Errorf("%d tokens were open at once", m.mostOpen)
+	}
+	if s, err := Verify(t.Context(), stream(b), opening(restoreKey)); err != nil || s.Tokens != 3000 {
+		t.Fatalf("%+v: %v", s, err)
+	}
+}
+
 func TestListAndCat(t *testing.T) {
 	m := newMemory(madeToken("one", 5000, 100), madeToken("tpm/two", 10, 10))
 	b := archive(t, m, archiveOptions(), "one", "tpm/two")
