@@ -166,8 +166,8 @@ func (e *engine[B]) next(ctx context.Context, j *job[B]) bool {
 		b.SetTurn(j.turn)
 	}
 	j.err = e.src.Next(ctx, &j.batch)
+	e.ended = j.err != nil
 	if j.err == io.EOF {
-		e.ended = true
 		return false
 	}
 	e.queue <- j

@@ -240,3 +240,22 @@ func TestTurns(t *testing.T) {
 		})
 	}
 }
+
+// failing is a source that fails, and is not to be asked again.
+type failing struct{ asked int }
+
+func (s *failing) Next(context.Context, *box) error {
+	s.asked++
+	time.Sleep(10 * time.Millisecond) // the other workers come and wait
+	return errNext
+}
+
+func TestSourceThatFailedIsNotAskedAgain(t *testing.T) {
+	src := &failing{}
+	if err := Forward(t.Context(), src, chainOf(-1), &collect{fail: -1}, 8); !errors.Is(err, errNext) {
+		t.Fatal(err)
+	}
+	if src.asked != 1 {
+		t.Fatalf("asked %d times", src.asked)
+	}
+}

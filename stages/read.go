@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	partBytes  = 1 << 20  // a part is closed when it holds so much
-	usualEntry = 16 << 10 // room that must be left for one more
+	partBytes  = 1 << 20             // a part is closed when it holds so much
+	usualEntry = 16 << 10            // room that must be left for one more
 	maxPart    = format.MaxBlock / 2 // of own bytes: labels stand in the details once more
 )
 
