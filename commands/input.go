@@ -51,8 +51,19 @@ func descriptor(path string) (int, bool) {
 	return n, err == nil && n >= 0
 }
 
+// duplicate gives a descriptor that whoever started tokar left open for it.
+// What the runtime and tokar open themselves is closed on exec, what was
+// inherited cannot be: without this look, a passphrase from a descriptor that
+// somebody forgot to open would be the text of some file of the runtime's.
 func duplicate(n int) (*os.File, error) {
-	fd, err := unix.FcntlInt(uintptr(n), unix.F_DUPFD_CLOEXEC, 3)
+	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
+	if err == nil && flags&unix.FD_CLOEXEC != 0 {
+		err = unix.EBADF
+	}
+	fd := -1
+	if err == nil {
+		fd, err = unix.FcntlInt(uintptr(n), unix.F_DUPFD_CLOEXEC, 3)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("descriptor %d is not open", n)
 	}
