@@ -241,21 +241,26 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// failing is a source that fails, and is not to be asked again.
-type failing struct{ asked int }
+// failing is a source that fails, and is not to be asked again. It is so slow
+// that its lock goes to who has waited longest.
+type failing struct{ n, after int }
 
 func (s *failing) Next(context.Context, *box) error {
-	s.asked++
-	time.Sleep(10 * time.Millisecond) // the other workers come and wait
-	return errNext
+	time.Sleep(2 * time.Millisecond)
+	if s.n++; s.n >= 20 {
+		s.after++
+		return errNext
+	}
+	return nil
 }
 
 func TestSourceThatFailedIsNotAskedAgain(t *testing.T) {
 	src := &failing{}
-	if err := Forward(t.Context(), src, chainOf(-1), &collect{fail: -1}, 8); !errors.Is(err, errNext) {
+	chain := func() ([]Stage[box], error) { return []Stage[box]{addOne{}}, nil }
+	if err := Forward(t.Context(), src, chain, &collect{fail: -1}, 8); !errors.Is(err, errNext) {
 		t.Fatal(err)
 	}
-	if src.asked != 1 {
-		t.Fatalf("asked %d times", src.asked)
+	if src.after != 1 {
+		t.Fatalf("it failed %d times", src.after)
 	}
 }
