@@ -159,6 +159,7 @@ func create(ctx context.Context, s *session, o createOptions) error {
 	if err != nil {
 		return left(err, out.untouched())
 	}
+	s.report.changed = out.path != ""
 	for _, name := range sum.Unstable {
 		s.report.plain("unstable", name, "it changed while it was read; make another archive when it is quiet")
 	}

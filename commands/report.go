@@ -28,7 +28,7 @@ type report struct {
 	kinds    []string // in order of appearance
 	seen     map[string]int
 	results  []string
-	changed  bool // something was restored: an error now is one part-way
+	changed  bool // something is in its place: an error now is one part-way
 	survive  bool // what reads our output may go away; the work goes on
 }
 
@@ -170,7 +170,11 @@ func (r *report) printable() error {
 // said is an error where what was printed did not arrive: a command that is
 // about to make its result final asks first.
 func (r *report) said() error {
-	if err := r.out.flush(); err != nil && !r.spared(err) {
+	err := r.out.flush()
+	if r.json != nil && (err == nil || r.spared(err)) {
+		err = r.json.out.flush()
+	}
+	if err != nil && !r.spared(err) {
 		return r.unwritten(err)
 	}
 	return nil
