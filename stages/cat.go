@@ -85,10 +85,16 @@ func (l *lookup) findPath(path string) (*format.Record, error) {
 // held is the sealed frame of a record that is wanted, kept until the end is
 // proved.
 type held struct {
-	frame []byte
+	frame []byte // nil if the entry's bytes are not there
 	index int
+	depth int // components of its token's name
 	kind  format.Kind
 	def   format.Attr
+}
+
+// before says which of two entries a path means, as findPath and better do.
+func (h *held) before(o *held) bool {
+	return h.depth < o.depth || h.depth == o.depth && h.kind < o.kind
 }
 
 func (a *opened) cat(ctx context.Context, names []string, o OpenOptions, w io.Writer) error {
@@ -105,11 +111,12 @@ func (a *opened) cat(ctx context.Context, names []string, o OpenOptions, w io.Wr
 		}
 		path := t.Name.String() + "/" + r.Name.String()
 		have, ok := wanted[path]
-		if !ok || have != nil && r.Supersedes == format.NoSeq && have.kind < r.Kind {
+		h := &held{index: i, depth: len(t.Name.Components()), kind: r.Kind, def: t.Defaults}
+		if !ok || have != nil && have.before(h) {
 			return nil
 		}
+		wanted[path] = h
 		if r.Absent() {
-			wanted[path] = nil
 			return nil
 		}
 		if last == nil || lastNumber != b.FrameHeader {
@@ -118,7 +125,7 @@ func (a *opened) cat(ctx context.Context, names []string, o OpenOptions, w io.Wr
 				return errors.New("too much to keep until the end of a stream is known; save the archive to a file, or extract")
 			}
 		}
-		wanted[path] = &held{frame: last, index: i, kind: r.Kind, def: t.Defaults}
+		h.frame = last
 		return nil
 	})
 	if err != nil {
@@ -127,7 +134,7 @@ func (a *opened) cat(ctx context.Context, names []string, o OpenOptions, w io.Wr
 	var missing []string
 	for _, name := range names {
 		h := wanted[name]
-		if h == nil {
+		if h == nil || h.frame == nil {
 			missing = append(missing, name)
 			continue
 		}

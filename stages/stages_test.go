@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -308,6 +309,54 @@ func TestListAndCat(t *testing.T) {
 	}
 	if _, err := Cat(context.Background(), bytes.NewReader(b), []string{"one/00000001"}, opening(verifyKey), io.Discard); !errors.Is(err, format.ErrNoKey) {
 		t.Fatalf("a verifier's key opens a wrapped payload: %v", err)
+	}
+}
+
+// A path may name several entries: of two kinds, or of two tokens. cat gives the
+// same one from a stream as by the index, whatever came first and whatever was
+// read again or was not there.
+func TestCatOfAmbiguousNames(t *testing.T) {
+	entry := func(name string, kind format.Kind, data string) memEntry {
+		e := memEntry{name: strings.ReplaceAll(name, "/", "\x00"), kind: kind, data: []byte(data)}
+		if data == "" {
+			e.data = nil
+		}
+		return e
+	}
+	long := &memToken{name: "a/b", entries: []memEntry{entry("c", format.KindObject, "c of a/b")}}
+	short := &memToken{name: "a", entries: []memEntry{
+		entry("b/c", format.KindForeign, "b/c of a"),
+		entry("1", format.KindForeign, "foreign 1"),
+		entry("1", format.KindObject, "object 1"),
+		entry("2", format.KindObject, "object 2"),
+		entry("2", format.KindForeign, "foreign 2"),
+		entry("3", format.KindObject, "object 3"),
+		entry("3", format.KindForeign, ""),
+		entry("4", format.KindObject, ""),
+		entry("4", format.KindForeign, "foreign 4"),
+		entry("5", format.KindObject, "object 5"),
+	}}
+	short.again = map[string][]byte{"2": []byte("foreign 2 again"), "5": nil}
+	short.changed = []backends.Entry{
+		{Kind: format.KindForeign, Name: format.Name("2"), Place: 4},
+		{Kind: format.KindObject, Name: format.Name("5"), Place: 9},
+	}
+	m := newMemory(long, short)
+	for _, names := range [][]string{{"a", "a/b"}, {"a/b", "a"}} {
+		b := archive(t, m, archiveOptions(), names...)
+		for name, want := range map[string]string{
+			"a/b/c": "b/c of a", "a/1": "object 1", "a/2": "object 2", "a/3": "object 3",
+			"a/4": "", "a/5": "", // gone: what is left of the name is something else
+		} {
+			for how, r := range map[string]io.Reader{"index": bytes.NewReader(b), "stream": stream(b)} {
+				var out bytes.Buffer
+				_, err := Cat(t.Context(), r, []string{name}, opening(restoreKey), &out)
+				var missing *NotFoundError
+				if out.String() != want || err != nil && !(want == "" && errors.As(err, &missing)) {
+					t.Errorf("%s by %s: %q, %v; want %q", name, how, out.String(), err, want)
+				}
+			}
+		}
 	}
 }
 
