@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -141,7 +142,7 @@ func (r *report) finish(err error, sum *jsonSummary) (int, error) {
 	r.countHidden()
 	if r.json != nil {
 		r.json.summary(r.command, code, r.findings, err, sum)
-		if werr := r.json.out.flush(); werr != nil && err == nil && !r.spared(werr) {
+		if werr := r.json.out.flush(); werr != nil && (err == nil || errors.Is(err, context.Canceled)) && !r.spared(werr) {
 			err = r.unwritten(werr)
 			code = codeOf(err)
 		}
@@ -181,13 +182,14 @@ func (r *report) said() error {
 }
 
 // flush makes sure of what went to stdout: success is said only when it is
-// there. That its reader went away explains any other error.
+// there. That its reader went away explains any other error, and that it could
+// not be written why the run was cancelled.
 func (r *report) flush(err error) error {
 	werr := r.out.flush()
 	switch {
 	case werr == nil || r.spared(werr):
 		return err
-	case err == nil || errors.Is(werr, errPipe):
+	case err == nil || errors.Is(werr, errPipe) || errors.Is(err, context.Canceled):
 		return r.unwritten(werr)
 	}
 	return err
@@ -196,11 +198,11 @@ func (r *report) flush(err error) error {
 func (r *report) spared(err error) bool { return r.survive && errors.Is(err, errPipe) }
 
 func (r *report) unwritten(err error) error {
-	code := exitFailed
+	f := &failure{code: exitFailed, err: fmt.Errorf("the output could not be written: %w", err)}
 	if r.changed {
-		code = exitPartway
+		f.code, f.left = exitPartway, "the tokens were restored"
 	}
-	return &failure{code: code, err: fmt.Errorf("the output could not be written: %w", err)}
+	return f
 }
 
 // countHidden says how many findings were not named.
