@@ -55,7 +55,7 @@ type Found struct {
 type Passed struct {
 	Path   string
 	Reason string
-	Hidden bool // it could not be looked at: a token may be there
+	Hidden bool // a token may be there: a link, a place that cannot be looked at, one that lost a file
 }
 
 // Token is one token, open for reading.

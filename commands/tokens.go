@@ -97,7 +97,7 @@ func (f *tokenFinder) find(ctx context.Context, path string) (inputs []stages.In
 		}
 		for _, p := range found.Passed {
 			if p.Hidden {
-				f.s.report.plain("no-token", p.Path, "it cannot be looked at: "+p.Reason)
+				f.s.report.plain("no-token", p.Path, p.Reason+"; not archived")
 				continue
 			}
 			f.s.report.detail("%s: passed over: %s", quote(p.Path), escape(p.Reason))

@@ -141,7 +141,7 @@ func (f *finder) child(path string, c os.DirEntry, ofTPM bool) {
 		name = format.NameOf(tpmBase, c.Name())
 	}
 	if c.Type()&os.ModeSymlink != 0 {
-		f.pass(path, "a symbolic link")
+		f.doubt(path, "a symbolic link, which is not followed")
 		return
 	}
 	if !c.IsDir() {
@@ -153,6 +153,8 @@ func (f *finder) child(path string, c os.DirEntry, ofTPM bool) {
 	case done || err != nil:
 	case c.Name() == tpmBase && !ofTPM:
 		err = f.below(path, true)
+	case remains(path) != "":
+		f.doubt(path, "it has "+remains(path)+" and no "+nvtokName+": a token that lost it, and that openCryptoki does not see")
 	default:
 		f.pass(path, "no "+nvtokName)
 	}
@@ -163,13 +165,29 @@ func (f *finder) pass(path, reason string) {
 	f.Passed = append(f.Passed, backends.Passed{Path: path, Reason: reason})
 }
 
+// doubt notes a place that may be a token and is not archived.
+func (f *finder) doubt(path, reason string) {
+	f.Passed = append(f.Passed, backends.Passed{Path: path, Reason: reason, Hidden: true})
+}
+
+// remains names a file that only a token has. Packages make empty directories
+// for tokens that nobody uses; those have none.
+func remains(path string) string {
+	for _, name := range []string{soKeyName, userKeyName, indexPath} {
+		if _, err := os.Lstat(filepath.Join(path, name)); err == nil {
+			return name
+		}
+	}
+	return ""
+}
+
 // hide notes a place that cannot be looked at: it may be a token.
 func (f *finder) hide(path string, err error) {
 	if cause := (*os.PathError)(nil); errors.As(err, &cause) {
 		err = cause.Err
 	}
 	if err != nil && f.ctx.Err() == nil {
-		f.Passed = append(f.Passed, backends.Passed{Path: path, Reason: err.Error(), Hidden: true})
+		f.doubt(path, "it cannot be looked at: "+err.Error())
 	}
 }
 

@@ -2,6 +2,7 @@ package opencryptoki
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -152,5 +153,25 @@ func TestICSF(t *testing.T) {
 				t.Errorf("%s: %s, %v", r.Name, r.Kind, r.Details.Findings)
 			}
 		}
+	}
+}
+
+// What may be a token and is not archived is told from what surely is none:
+// a link to a token, and a token that lost NVTOK.DAT. Packages' empty
+// directories are not.
+func TestFindDoubts(t *testing.T) {
+	base := t.TempDir()
+	copyToken(t, filepath.Join(fixtureDir, "swtok-old-small"), filepath.Join(base, "lost"))
+	check(t, os.Remove(filepath.Join(base, "lost", nvtokName)))
+	check(t, os.Symlink("/var/lib/elsewhere", filepath.Join(base, "linked")))
+	check(t, os.MkdirAll(filepath.Join(base, "ccatok", objectsName), 0o770))
+	found, err := Backend{}.Find(context.Background(), base)
+	check(t, err)
+	doubts := map[string]bool{}
+	for _, p := range found.Passed {
+		doubts[filepath.Base(p.Path)] = p.Hidden
+	}
+	if len(found.Tokens) != 0 || !maps.Equal(doubts, map[string]bool{"lost": true, "linked": true, "ccatok": false}) {
+		t.Errorf("found %v, passed %v", found.Tokens, doubts)
 	}
 }

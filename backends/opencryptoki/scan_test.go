@@ -132,7 +132,7 @@ func TestFindForbidden(t *testing.T) {
 	if want := []string{"swtok", "tpm/anna"}; !slices.Equal(names, want) {
 		t.Errorf("tokens %q, want %q", names, want)
 	}
-	if want := []string{"closed: permission denied", "tpm/closed: permission denied"}; !slices.Equal(hidden, want) {
+	if want := []string{"closed: it cannot be looked at: permission denied", "tpm/closed: it cannot be looked at: permission denied"}; !slices.Equal(hidden, want) {
 		t.Errorf("hidden %q, want %q", hidden, want)
 	}
 	if _, err := (Backend{}).Find(context.Background(), dir+"/closed"); err == nil {
