@@ -77,6 +77,10 @@ type SlotKey struct {
 // ErrNotForMe: no slot is for this identity; try the next.
 var ErrNotForMe = errors.New("no slot for this identity")
 
+// ErrWrongPassphrase: no passphrase slot opens with what was entered, or not to
+// the key that the archive commits to.
+var ErrWrongPassphrase = fmt.Errorf("the passphrase is wrong: %w", ErrNotForMe)
+
 // Recipient makes a slot.
 type Recipient interface {
 	Wrap(ctx context.Context, k SlotKey) (Slot, error)

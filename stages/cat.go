@@ -111,8 +111,11 @@ func (a *opened) cat(ctx context.Context, names []string, o OpenOptions, w io.Wr
 		}
 		path := t.Name.String() + "/" + r.Name.String()
 		have, ok := wanted[path]
+		if !ok {
+			return nil
+		}
 		h := &held{index: i, depth: len(t.Name.Components()), kind: r.Kind, def: t.Defaults}
-		if !ok || have != nil && have.before(h) {
+		if have != nil && have.before(h) {
 			return nil
 		}
 		wanted[path] = h

@@ -49,7 +49,11 @@ func unlock(ctx context.Context, h *format.Header, o OpenOptions) (*format.Keys,
 			case err != nil:
 				return nil, err
 			default:
-				return h.Open(key, o.Nonces)
+				keys, err := h.Open(key, o.Nonces)
+				if key.Guessed && errors.Is(err, format.ErrNoKey) {
+					err = noKey(h, format.ErrWrongPassphrase)
+				}
+				return keys, err
 			}
 		}
 	}

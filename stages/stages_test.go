@@ -136,6 +136,42 @@ func TestWrongKey(t *testing.T) {
 	}
 }
 
+// Whether a passphrase opened nothing, or a key that the archive does not
+// commit to, cannot be told from the answer: a slot can be made for many
+// passphrases at once, and the answer would say which of them was tried.
+func TestPassphraseAnswers(t *testing.T) {
+	pass := func(text string) *keyslot.Passphrase {
+		p := keyslot.NewPassphrase(func() ([]byte, error) { return []byte(text), nil })
+		p.Cost = keyslot.MinCost
+		return p
+	}
+	answer := func(text string, other byte) string {
+		o := archiveOptions()
+		o.Slots = func(ctx context.Context, k *format.Keys) ([]format.Slot, error) {
+			key := k.SlotKey(format.RoleRestore)
+			key.Secret = bytes.Clone(key.Secret)
+			key.Secret[0] ^= other
+			slot, err := pass("right").Wrap(ctx, key)
+			return []format.Slot{slot}, err
+		}
+		b := archive(t, newMemory(madeToken("one", 1, 10)), o, "one")
+		_, err := Verify(t.Context(), stream(b), opening(pass(text)))
+		if other == 0 && text == "right" {
+			return fmt.Sprint(err)
+		}
+		if !errors.Is(err, format.ErrNoKey) {
+			t.Errorf("%s: %v", text, err)
+		}
+		return err.Error()
+	}
+	if err := answer("right", 0); err != "<nil>" {
+		t.Fatal(err)
+	}
+	if wrong, other := answer("wrong", 0), answer("right", 1); wrong != other {
+		t.Fatalf("%q, but %q", wrong, other)
+	}
+}
+
 // A failing read stops the run, names the object, and leaves no goroutine
 // waiting.
 func TestReadError(t *testing.T) {

@@ -157,12 +157,10 @@ func openSealed(body, key []byte, role format.Role, archive [32]byte) (format.Sl
 	}
 	secret, err := gcm.Open(nil, nil, body[costEnd:], passphraseAAD(body, role, archive))
 	if err != nil {
-		return format.SlotKey{}, errPassphraseSlot
+		return format.SlotKey{}, format.ErrWrongPassphrase
 	}
 	return format.SlotKey{Role: role, Archive: archive, Secret: secret, Guessed: true}, nil
 }
-
-var errPassphraseSlot = fmt.Errorf("the passphrase is wrong: %w", format.ErrNotForMe)
 
 func passphraseAAD(body []byte, role format.Role, archive [32]byte) []byte {
 	aad := append([]byte(passphraseText), 0, format.Suite)
