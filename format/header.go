@@ -162,40 +162,42 @@ func parseHeader(raw []byte) (*Header, error) {
 
 // Open derives the archive's keys from what a slot yielded and checks, before
 // anything is opened with them, the commitments and the slot section's MACs.
+// The secret is the keys' from then on, or wiped.
 func (h *Header) Open(s SlotKey, nonces NonceSource) (*Keys, error) {
-	if len(s.Secret) != 32 {
-		return nil, badf(ErrAuthentic, "a slot yields a key of %d bytes", len(s.Secret))
+	k := &Keys{archive: h.Archive}
+	if err := h.open(k, s, nonces); err != nil {
+		k.Wipe()
+		return nil, err
 	}
+	return k, nil
+}
+
+func (h *Header) open(k *Keys, s SlotKey, nonces NonceSource) error {
 	other := badf(ErrAuthentic, "a slot's key is not the one the archive commits to")
 	if s.Guessed {
 		other = badf(ErrNoKey, "the passphrase is wrong")
 	}
-	var tK []byte
 	mK := s.Secret
 	if s.Role == RoleRestore {
-		tK = s.Secret
-		k, err := NewKeys(h.Archive, tK, nil, nonces)
-		if err != nil {
-			return nil, err
+		if err := k.fromT(s.Secret, nonces); err != nil {
+			return err
 		}
 		if !hmac.Equal(k.commitT, h.commitT[:]) {
-			return nil, other
+			return other
 		}
+		var err error
 		if mK, err = k.wrapM.open(nil, h.emK, h.emKAAD()); err != nil {
-			return nil, badf(ErrAuthentic, "emK does not open")
+			return badf(ErrAuthentic, "emK does not open")
 		}
+		other = badf(ErrAuthentic, "mK is not the one the archive commits to")
 	}
-	k, err := NewKeys(h.Archive, tK, mK, nonces)
-	if err != nil {
-		return nil, err
-	}
-	if s.Role == RoleVerify && !hmac.Equal(k.commitM, h.commitM[:]) {
-		return nil, other
+	if err := k.fromM(mK, nonces); err != nil {
+		return err
 	}
 	if !hmac.Equal(k.commitM, h.commitM[:]) {
-		return nil, badf(ErrAuthentic, "mK is not the one the archive commits to")
+		return other
 	}
-	return k, h.section.check(k, h.core)
+	return h.section.check(k, h.core)
 }
 
 // Equal says whether two headers are the same bytes.

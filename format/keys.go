@@ -45,24 +45,34 @@ func GenerateKeys() (*Keys, error) {
 // NewKeys derives the working keys. tK is nil for a verifier. Both are kept
 // until Wipe.
 func NewKeys(archive [32]byte, tK, mK []byte, nonces NonceSource) (*Keys, error) {
-	k := &Keys{archive: archive, tK: tK, mK: mK}
-	var d deriver
+	k := &Keys{archive: archive}
 	if tK != nil {
-		d = deriver{secret: tK, archive: archive, nonces: nonces}
-		k.commitT = d.key("tK commitment")
-		k.wrapM = d.aead("tK emK")
-		k.payload = d.aead("tK payload")
-		k.proof = d.key("tK restore proof")
-		k.slotMACt = d.key("tK slot MAC")
+		if err := k.fromT(tK, nonces); err != nil {
+			return nil, err
+		}
 	}
-	if mK != nil && d.err == nil {
-		d = deriver{secret: mK, archive: archive, nonces: nonces}
-		k.commitM = d.key("mK commitment")
-		k.seal = d.aead("mK seal")
-		k.recordMAC = d.key("mK record MAC")
-		k.slotMACm = d.key("mK slot MAC")
-	}
-	return k, d.err
+	return k, k.fromM(mK, nonces)
+}
+
+func (k *Keys) fromT(tK []byte, nonces NonceSource) error {
+	k.tK = tK
+	d := deriver{secret: tK, archive: k.archive, nonces: nonces}
+	k.commitT = d.key("tK commitment")
+	k.wrapM = d.aead("tK emK")
+	k.payload = d.aead("tK payload")
+	k.proof = d.key("tK restore proof")
+	k.slotMACt = d.key("tK slot MAC")
+	return d.err
+}
+
+func (k *Keys) fromM(mK []byte, nonces NonceSource) error {
+	k.mK = mK
+	d := deriver{secret: mK, archive: k.archive, nonces: nonces}
+	k.commitM = d.key("mK commitment")
+	k.seal = d.aead("mK seal")
+	k.recordMAC = d.key("mK record MAC")
+	k.slotMACm = d.key("mK slot MAC")
+	return d.err
 }
 
 // Restores says whether tK is known.
@@ -112,6 +122,7 @@ func (d *deriver) aead(purpose string) *aead {
 	if d.err != nil {
 		return nil
 	}
+	defer clear(key) // the cipher has its own schedule
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		d.err = err

@@ -71,7 +71,11 @@ func openLookup(ctx context.Context, at io.ReaderAt, size int64, o OpenOptions) 
 		sum:    &Summary{Generation: h.Generation, Restores: keys.Restores()},
 	}
 	l.unwrap = newWrap(keys, nil)
-	return l, l.readDirectory(footer)
+	if err := l.readDirectory(footer); err != nil {
+		keys.Wipe()
+		return nil, err
+	}
+	return l, nil
 }
 
 func readFooter(at io.ReaderAt, size int64) (format.Footer, error) {

@@ -22,7 +22,7 @@ func newWrap(k *format.Keys, t *tokens) *wrap {
 
 func (s *wrap) Forward(_ context.Context, b *Batch) error {
 	b.beside, b.metadata = grow(b.beside, s.room(b)), b.metadata[:0]
-	defer func() { clear(s.plain) }()
+	defer func() { clear(s.plain[:cap(s.plain)]) }()
 	first := b.at - len(b.Records)
 	for i := range b.Records {
 		r := &b.Records[i]
