@@ -172,7 +172,10 @@ func writeEntry(w io.Writer, name string, r *format.Record) error {
 	if r.Flags&format.Wrapped != 0 && r.Data == nil && r.Size > 0 {
 		return fmt.Errorf("%s: %w: its bytes are wrapped, and a verifier's key does not open them", name, format.ErrNoKey)
 	}
-	_, err := w.Write(r.Data)
+	n, err := w.Write(r.Data)
+	if err == nil && n < len(r.Data) {
+		err = io.ErrShortWrite
+	}
 	return err
 }
 

@@ -184,6 +184,26 @@ func TestReadError(t *testing.T) {
 	}
 }
 
+// A writer that takes less than it was given and says nothing does not make an
+// archive with a hole.
+func TestShortWrite(t *testing.T) {
+	m := newMemory(madeToken("one", 5, 100))
+	_, err := Archive(t.Context(), short{}, m.inputs("one"), archiveOptions())
+	if !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("create: %v", err)
+	}
+	b := archive(t, m, archiveOptions(), "one")
+	for _, r := range []io.Reader{bytes.NewReader(b), stream(b)} {
+		if _, err := Cat(t.Context(), r, []string{"one/00000001"}, opening(restoreKey), short{}); !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("cat: %v", err)
+		}
+	}
+}
+
+type short struct{}
+
+func (short) Write(b []byte) (int, error) { return len(b) / 2, nil }
+
 func TestChangedWhileRead(t *testing.T) {
 	tok := madeToken("one", 600, 100)
 	tok.changed = []backends.Entry{

@@ -125,5 +125,8 @@ func (s *writer) write(b []byte) error {
 	n, err := s.w.Write(b)
 	s.offset += uint64(n)
 	s.summary.Written += uint64(n)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
 	return err
 }
