@@ -22,6 +22,7 @@ func TestPeerOpenCryptoki(t *testing.T) {
 	for _, session := range []string{
 		"made TOKAR WORK",
 		"fixture TOKAR WORK testdata/opencryptoki/swtok-old-small",
+		"damaged TOKAR WORK testdata/opencryptoki/swtok-old-small",
 	} {
 		t.Run(strings.Fields(session)[0], func(t *testing.T) {
 			own := "-m -i -p -f --kill-child --mount-proc testdata/peers/opencryptoki.sh "

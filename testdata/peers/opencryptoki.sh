@@ -3,6 +3,7 @@
 #
 #   opencryptoki.sh made TOKAR WORK             a token made through PKCS#11: archived, destroyed, restored, used
 #   opencryptoki.sh fixture TOKAR WORK TOKEN    a token directory from elsewhere: archived, restored, opened with its PINs
+#   opencryptoki.sh damaged TOKAR WORK TOKEN    the same with a damaged object, which hides others until it is left out
 #
 # Run by peers_test.go as root in namespaces of its own, so that the host's daemon, token data, locks and
 # shared memory stay out of it:  unshare -m -i -p -f --mount-proc opencryptoki.sh …
@@ -138,12 +139,16 @@ made() {
 	daemon_stop
 }
 
-fixture() {
-	local token=$1
+place() {
 	rm -rf "$base/swtok"
-	cp -r "$token" "$base/swtok"
+	cp -r "$1" "$base/swtok"
 	chgrp -R pkcs11 "$base/swtok"
 	find "$base/swtok" -type d -exec chmod 0770 {} + -o -type f -exec chmod 0660 {} +
+}
+
+fixture() {
+	local token=$1
+	place "$token"
 	daemon_start
 	listing "$work/listing.before"
 	daemon_stop
@@ -169,11 +174,55 @@ fixture() {
 	daemon_stop
 }
 
+# A length field 8 too small in the first private object: the library fails to decrypt it, and without a word
+# hides every private object that follows. tokar sees it without a PIN, and leaves it out.
+damaged() {
+	local token=$1 want name first='' n got
+	place "$token"
+	want=$(wc -l <"$token/TOK_OBJ/OBJ.IDX")
+	while read -r name; do
+		[ "$(od -An -tu1 -j4 -N1 "$base/swtok/TOK_OBJ/$name")" -eq 0 ] || { first=$name && break; }
+	done <"$token/TOK_OBJ/OBJ.IDX"
+	n=$(($(stat -c %s "$base/swtok/TOK_OBJ/$first") - 8))
+	printf '%b' "$(printf '\\x%02x\\x%02x\\x%02x\\x%02x' $((n & 255)) $((n >> 8 & 255)) $((n >> 16 & 255)) $((n >> 24)))" |
+		dd of="$base/swtok/TOK_OBJ/$first" conv=notrunc status=none
+	daemon_start
+	listing "$work/listing.before"
+	daemon_stop
+	got=$(grep -c '^[A-Z]' "$work/listing.before")
+	say "$first is damaged: the library shows $got of $want objects"
+	[ "$got" -lt $((want - 1)) ] || die "the damage hides nothing"
+
+	say "tokar create and extract name it, with exit code 1"
+	quiet "$tokar" keygen -o "$work/restore.key"
+	exits 1 "$tokar" create -R "$work/restore.key.pub" -f "$work/token.tokar" "$base/swtok"
+	quiet grep "swtok/$first: trailing: .*(TOK_OBJ/$first, byte $n)" "$work/exits.log"
+	rm -rf "$base/swtok"
+	exits 1 "$tokar" extract -i "$work/restore.key" -f "$work/token.tokar" -C "$base" swtok
+	quiet grep "swtok/$first: left-out" "$work/exits.log"
+
+	daemon_start
+	listing "$work/listing.after"
+	got=$(grep -c '^[A-Z]' "$work/listing.after")
+	say "restored without it: $got of $want objects shown"
+	[ "$got" -eq $((want - 1)) ] || { cat "$work/listing.after"; die "not every other object is shown"; }
+	daemon_stop
+}
+
+exits() {
+	local want=$1 got=0
+	shift
+	"$@" >"$work/exits.log" 2>&1 || got=$?
+	cat "$work/exits.log"
+	[ "$got" -eq "$want" ] || die "exit code $got, not $want: $*"
+}
+
 [ $$ -eq 1 ] || die "to be run in namespaces of its own, see the head of this file"
 private_system
 case $mode in
 made) made ;;
 fixture) fixture "$4" ;;
+damaged) damaged "$4" ;;
 *) die "unknown mode $mode" ;;
 esac
 say "done"
