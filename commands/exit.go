@@ -3,6 +3,7 @@ package commands
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"tokar/backends"
 	"tokar/format"
@@ -113,11 +114,14 @@ func codeOf(err error) int {
 // todo is what to do about an error.
 func todo(err error) string {
 	var f *failure
+	var locked *stages.LockedError
 	switch {
 	case errors.As(err, &f) && f.todo != "":
 		return f.todo
+	case errors.As(err, &locked):
+		return unlocking(locked.Slots)
 	case errors.Is(err, format.ErrNoKey):
-		return "give the identity of one of its recipients with -i FILE"
+		return "give the identity of one who restores with -i FILE"
 	case errors.Is(err, format.ErrTruncated):
 		return "fetch the archive again, whole"
 	case isAny(err, format.ErrChecksum, format.ErrAuthentic, format.ErrMalformed):
@@ -130,6 +134,19 @@ func todo(err error) string {
 		return "try again later"
 	}
 	return ""
+}
+
+// unlocking is what opens an archive with these slots.
+func unlocking(slots []format.Slot) string {
+	const identity, passphrase = "the identity of one of its recipients with -i FILE", "its passphrase with -p or --passphrase"
+	isPassphrase := func(s format.Slot) bool { return s.Type == format.SlotPassphrase }
+	switch {
+	case !slices.ContainsFunc(slots, isPassphrase):
+		return "give " + identity
+	case slices.ContainsFunc(slots, func(s format.Slot) bool { return !isPassphrase(s) }):
+		return "give " + identity + ", or " + passphrase
+	}
+	return "give " + passphrase
 }
 
 func isAny(err error, classes ...error) bool {

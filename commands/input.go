@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"tokar/format"
 )
 
 // open opens a file that a flag names. "-" is stdin. A process that is not
@@ -105,6 +107,9 @@ func (s *session) openArchive(path string) (*archiveFile, error) {
 	}
 	if path == "" {
 		path = "-"
+		if err := s.forgottenFlag(); err != nil {
+			return nil, err
+		}
 	}
 	f, err := s.open(path, theArchive)
 	if err != nil {
@@ -126,6 +131,28 @@ func (s *session) openArchive(path string) (*archiveFile, error) {
 		return nil, err
 	}
 	return a, nil
+}
+
+// forgottenFlag finds an archive among the operands, where -f was left out:
+// stdin may be empty then, as in cron, and would be taken for a bad archive.
+func (s *session) forgottenFlag() error {
+	for _, o := range s.operands {
+		info, err := os.Stat(o.text)
+		if err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		f, err := os.Open(o.text)
+		if err != nil {
+			continue
+		}
+		head := make([]byte, len(format.Magic))
+		io.ReadFull(f, head)
+		f.Close()
+		if string(head) == format.Magic {
+			return usagef(s.name, "the archive is -f %s", quote(o.text))
+		}
+	}
+	return nil
 }
 
 func (a *archiveFile) Close() error { return a.file.Close() }

@@ -98,7 +98,7 @@ func keygen(s *session, o keygenOptions) error {
 	}
 	s.summary = &jsonSummary{Recipient: recipient}
 	s.report.result("public key: %s (in %s)", shortKey(recipient), quote(o.file+".pub"))
-	s.report.result("keep %s safe, and a copy elsewhere: who has it can restore, and without it nobody can", quote(o.file))
+	s.report.result("keep %s safe, and a copy elsewhere: archives made for its public key open with it, and without it they may not open at all", quote(o.file))
 	return nil
 }
 

@@ -143,11 +143,11 @@ func (s *session) identity(path string, source secretSource) (format.Identity, e
 		return nil, &failure{code: exitUsage, err: err}
 	}
 	defer f.Close()
-	s.warnIfReadable(f, path)
 	id, err := keyslot.ParseIdentities(s.patient(f), path, s.ui(source))
 	if err != nil {
 		return nil, usagef(s.name, "%w", err)
 	}
+	s.warnIfReadable(f, path)
 	return id, nil
 }
 

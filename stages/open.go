@@ -11,6 +11,7 @@ import (
 
 	"tokar/backends"
 	"tokar/format"
+	"tokar/format/keyslot"
 	"tokar/pipeline"
 )
 
@@ -51,29 +52,36 @@ func unlock(ctx context.Context, h *format.Header, o OpenOptions) (*format.Keys,
 			default:
 				keys, err := h.Open(key, o.Nonces)
 				if key.Guessed && errors.Is(err, format.ErrNoKey) {
-					err = noKey(h, format.ErrWrongPassphrase)
+					err = &LockedError{h.Slots, format.ErrWrongPassphrase}
 				}
 				return keys, err
 			}
 		}
 	}
-	return nil, noKey(h, why)
+	return nil, &LockedError{h.Slots, why}
 }
 
-// noKey says what would have opened the archive.
-func noKey(h *format.Header, why error) error {
-	var types []string
-	for _, slot := range h.Slots {
-		if name := slot.Type.String() + " (" + slot.Role.String() + ")"; !slices.Contains(types, name) {
-			types = append(types, name)
+// LockedError: nothing at hand opens the archive. It wraps format.ErrNoKey.
+type LockedError struct {
+	Slots []format.Slot // what would open it
+	Why   error         // ErrNotForMe, or why what was tried did not
+}
+
+func (e *LockedError) Error() string {
+	var slots []string
+	for _, slot := range e.Slots {
+		if name := fmt.Sprintf("%s (%s)", keyslot.Describe(slot), slot.Role); !slices.Contains(slots, name) {
+			slots = append(slots, name)
 		}
 	}
 	reason := ""
-	if why != format.ErrNotForMe {
-		reason = fmt.Sprintf(" (%v)", why)
+	if errors.Is(e.Why, format.ErrWrongPassphrase) {
+		reason = ": the passphrase is wrong"
 	}
-	return fmt.Errorf("%w%s; its key slots are: %s", format.ErrNoKey, reason, strings.Join(types, ", "))
+	return fmt.Sprintf("%s%s; its key slots are: %s", format.ErrNoKey, reason, strings.Join(slots, ", "))
 }
+
+func (e *LockedError) Unwrap() error { return format.ErrNoKey }
 
 func open(ctx context.Context, r io.Reader, o OpenOptions, backend func(string) (backends.Backend, error)) (*opened, error) {
 	in := bufio.NewReaderSize(r, 64<<10)

@@ -267,3 +267,32 @@ func testUnderFIPS(t *testing.T) {
 	opens(t, p, format.RoleRestore, format.Slot{Type: format.SlotAge, Role: format.RoleRestore}, slot)
 	t.Log("passphrase works")
 }
+
+// A slot tells who may open it in the words that people gave.
+func TestDescribe(t *testing.T) {
+	_, hybrid, err := GenerateHybrid(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, short, err := GenerateX25519(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ssh := "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN"
+	for text, want := range map[string]string{hybrid: "age post-quantum", short: "age X25519", ssh: "ssh-ed25519"} {
+		r, err := ParseRecipient(text, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slot, err := r.Wrap(t.Context(), format.SlotKey{Role: format.RoleRestore, Secret: make([]byte, 32)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Describe(slot); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := Describe(format.Slot{Type: format.SlotAge, Body: []byte("-> \n-> \x1b[2J\n---")}); got == "" {
+		t.Error("nothing is said of a hostile body")
+	}
+}
