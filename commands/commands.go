@@ -107,20 +107,19 @@ func (s *session) execute() error {
 // begin sets up what all commands share.
 func (s *session) begin(c *cli.Context) error {
 	hideMemory()
-	if s.idle && s.command.name != "help" {
-		return usagef(s.name, "-C %s stands after the last operand and counts for nothing; put it before the operands", quote(s.dir))
-	}
 	r := s.report
 	r.verbose, r.quiet = c.Bool("verbose"), c.Bool("quiet")
-	if r.verbose && r.quiet {
-		return usagef(s.name, "-v says more and -q less; give one of them")
-	}
 	r.namesTo = r.out
 	r.out.fail = s.signals.cancel
-	if err := s.openJSON(c); err != nil {
+	err := s.openJSON(c)
+	switch {
+	case err != nil:
 		return err
-	}
-	if r.json == nil && !r.quiet {
+	case s.idle && s.command.name != "help":
+		return usagef(s.name, "-C %s stands after the last operand and counts for nothing; put it before the operands", quote(s.dir))
+	case r.verbose && r.quiet:
+		return usagef(s.name, "-v says more and -q less; give one of them")
+	case r.json == nil && !r.quiet:
 		s.tellProgress()
 	}
 	return nil

@@ -160,7 +160,7 @@ func (s *session) newOutput(path string, fresh bool, o outputOptions) (*output, 
 	sweep(prefix)
 	f, err := os.OpenFile(prefix+rand.Text(), os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, cmp.Or(o.mode, 0o600))
 	if err != nil {
-		return nil, err
+		return nil, &os.PathError{Op: "create", Path: path, Err: causeOf(err)}
 	}
 	unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) // tells sweep that somebody is at work
 	name := f.Name()
