@@ -81,7 +81,11 @@ func (c *openChunk) close() Chunk {
 		D:      sha256.Sum256(body),
 		filter: newFilter(c.hashes),
 	}
-	c.table.reset()
+	if cap(c.table.names)+cap(c.table.metadata) > ChunkBytes {
+		c.table = table{} // many tokens may be open
+	} else {
+		c.table.reset()
+	}
 	c.hashes = c.hashes[:0]
 	return chunk
 }

@@ -1,6 +1,9 @@
 package format
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Archive is what record 0 says of the archive as a whole.
 type Archive struct {
@@ -111,7 +114,7 @@ func DecodeToken(name Name, b []byte) (*Token, error) {
 	if err := name.Check(); err != nil {
 		return nil, err
 	}
-	t := &Token{Name: name}
+	t := &Token{Name: slices.Clone(name)}
 	for f, err := range fields(b, "\x06\x08\x09") {
 		if err != nil {
 			return nil, err

@@ -57,7 +57,7 @@ func (s *tokens) describe(_ context.Context, r *format.Record) error {
 	default:
 		return nil
 	}
-	info, err := format.DecodeToken(format.Name(append([]byte(nil), r.Name...)), r.Metadata)
+	info, err := format.DecodeToken(r.Name, r.Metadata)
 	if err != nil {
 		return err
 	}
