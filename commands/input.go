@@ -24,7 +24,10 @@ func (s *session) open(path, what string) (*os.File, error) {
 	if path == "-" {
 		n, ok = 0, true
 	}
-	if !ok {
+	switch {
+	case !ok && strings.HasPrefix(strings.ToUpper(path), "AGE-SECRET-KEY-"):
+		return nil, usagef(s.name, "a secret key is given by the name of its file, never itself")
+	case !ok:
 		return os.Open(path)
 	}
 	if n == 0 {
