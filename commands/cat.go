@@ -82,7 +82,9 @@ func cat(ctx context.Context, s *session, o catOptions) error {
 		return err
 	}
 	defer out.abandon()
-	sum, err := stages.Cat(ctx, in.Reader, o.names, o.engine(), out)
+	open := o.engine()
+	open.Each = s.report.entry
+	sum, err := stages.Cat(ctx, in.Reader, o.names, open, out)
 	if sum != nil {
 		s.note(sum)
 		s.summary.DryRun = o.dryRun

@@ -184,21 +184,18 @@ func (s *selection) everything() bool { return len(s.wanted) == 0 && len(s.exclu
 
 // token says whether a token is wanted whole, or perhaps some of it.
 func (s *selection) token(t *format.Token) (whole, wanted bool) {
-	if s.everything() {
-		return true, true
-	}
 	name := t.Name.String()
 	if s.excludes(name, "") {
 		return false, false
 	}
 	if len(s.wanted) == 0 {
-		return false, true
+		return true, true
 	}
 	dir := s.dir(name)
 	for _, p := range s.wanted {
 		if p.dir == dir && p.whole(name) {
 			p.hit.Store(true)
-			whole = len(s.excluded) == 0
+			whole = true
 		}
 	}
 	return whole, true

@@ -22,8 +22,8 @@ func (e *NotFoundError) Error() string {
 }
 
 // Cat writes the bytes of the entries named TOKEN/ENTRY to w, in the order
-// given, after the end of the archive was proved. What is not there is a
-// NotFoundError, after the rest was written.
+// given, after the end of the archive was proved, and tells Each of them. What
+// is not there is a NotFoundError, after the rest was written.
 func Cat(ctx context.Context, r io.Reader, names []string, o OpenOptions, w io.Writer) (*Summary, error) {
 	if at, size, ok := seekable(r); ok {
 		l, err := openLookup(ctx, at, size, o)
@@ -31,7 +31,7 @@ func Cat(ctx context.Context, r io.Reader, names []string, o OpenOptions, w io.W
 			return nil, err
 		}
 		defer l.keys.Wipe()
-		return l.sum, l.cat(names, w)
+		return l.sum, l.cat(names, o, w)
 	}
 	a, err := open(ctx, r, o, nil)
 	if err != nil {
@@ -41,7 +41,7 @@ func Cat(ctx context.Context, r io.Reader, names []string, o OpenOptions, w io.W
 	return a.sum, a.cat(ctx, names, o, w)
 }
 
-func (l *lookup) cat(names []string, w io.Writer) error {
+func (l *lookup) cat(names []string, o OpenOptions, w io.Writer) error {
 	var missing []string
 	for _, name := range names {
 		found, err := l.findPath(name)
@@ -58,6 +58,9 @@ func (l *lookup) cat(names []string, w io.Writer) error {
 		}
 		if err := writeEntry(w, name, r); err != nil {
 			return err
+		}
+		if o.Each != nil {
+			o.Each(l.infos[r.Token], r)
 		}
 	}
 	return notFound(missing)
@@ -89,7 +92,7 @@ type held struct {
 	index int
 	depth int // components of its token's name
 	kind  format.Kind
-	def   format.Attr
+	token *format.Token
 }
 
 // before says which of two entries a path means, as findPath and better do.
@@ -114,7 +117,7 @@ func (a *opened) cat(ctx context.Context, names []string, o OpenOptions, w io.Wr
 		if !ok {
 			return nil
 		}
-		h := &held{index: i, depth: len(t.Name.Components()), kind: r.Kind, def: t.Defaults}
+		h := &held{index: i, depth: len(t.Name.Components()), kind: r.Kind, token: t}
 		if have != nil && have.before(h) {
 			return nil
 		}
@@ -141,7 +144,7 @@ func (a *opened) cat(ctx context.Context, names []string, o OpenOptions, w io.Wr
 			missing = append(missing, name)
 			continue
 		}
-		if err := a.release(h, name, w); err != nil {
+		if err := a.release(h, name, o, w); err != nil {
 			return err
 		}
 	}
@@ -149,7 +152,7 @@ func (a *opened) cat(ctx context.Context, names []string, o OpenOptions, w io.Wr
 }
 
 // release opens a held frame again and writes the record that was wanted.
-func (a *opened) release(h *held, name string, w io.Writer) error {
+func (a *opened) release(h *held, name string, o OpenOptions, w io.Writer) error {
 	f, err := format.ParseFrame(h.frame)
 	if err != nil {
 		return err
@@ -162,10 +165,16 @@ func (a *opened) release(h *held, name string, w io.Writer) error {
 		return err
 	}
 	r := &b.Records[h.index]
-	if err := newWrap(a.keys, nil).unwrap(&b, r, h.def); err != nil {
+	if err := newWrap(a.keys, nil).unwrap(&b, r, h.token.Defaults); err != nil {
 		return err
 	}
-	return writeEntry(w, name, r)
+	if err := writeEntry(w, name, r); err != nil {
+		return err
+	}
+	if o.Each != nil {
+		o.Each(h.token, r)
+	}
+	return nil
 }
 
 func writeEntry(w io.Writer, name string, r *format.Record) error {

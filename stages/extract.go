@@ -17,7 +17,8 @@ type ExtractOptions struct {
 	// Place says below which directory a token goes, whether the whole of it,
 	// and whether it is wanted at all. It may be called from several workers.
 	Place func(t *format.Token) (dir string, whole, wanted bool)
-	// Select says which entries of a token that is not wanted whole.
+	// Select says which entries of a token that is wanted. Of one that is wanted
+	// whole, what it leaves out is left out of the token's index too.
 	Select  func(t *format.Token, r *format.Record) bool
 	Damaged bool // damaged entries too
 	DryRun  bool // everything but writing
@@ -108,8 +109,25 @@ func (s *restorer) put(ctx context.Context, b *Batch) error {
 }
 
 func (s *restorer) wants(t *format.Token, r *format.Record) bool {
+	_, _, wanted := s.Place(t)
+	return wanted && s.Select(t, r)
+}
+
+func (s *restorer) wantsWhole(t *format.Token) bool {
 	_, whole, wanted := s.Place(t)
-	return wanted && (whole || s.Select(t, r))
+	return whole && wanted
+}
+
+// leaveOut tells a token that is otherwise wanted whole of what is not.
+func (s *restorer) leaveOut(t *tokenState, r *format.Record) error {
+	if !s.wantsWhole(t.info) || r.Kind.Skippable() {
+		return nil
+	}
+	staging, err := s.staging(context.Background(), t)
+	if err != nil || s.DryRun {
+		return err
+	}
+	return staging.Order(r, true)
 }
 
 // give puts records into a token's staging place, which is made when the first
@@ -141,15 +159,14 @@ func (s *restorer) order(b *Batch, t *format.Token, r *format.Record, i int) err
 		s.Each(t, r)
 	}
 	state := s.tokens.byNumber(r.Token)
-	if r.Kind == format.KindEndOfToken { // a token wanted whole is made though it has no entries
-		_, whole, wanted := s.Place(t)
-		if whole && wanted {
-			_, err := s.staging(context.Background(), state)
-			return err
-		}
-	}
-	if r.Kind.Descriptor() || !s.wants(t, r) {
+	switch {
+	case r.Kind == format.KindEndOfToken && s.wantsWhole(t): // it is made though it has no entries
+		_, err := s.staging(context.Background(), state)
+		return err
+	case r.Kind.Descriptor():
 		return nil
+	case !s.wants(t, r):
+		return s.leaveOut(state, r)
 	}
 	left := b.left[i]
 	gone := r.Flags&format.Vanished != 0

@@ -105,7 +105,7 @@ type Summary struct {
 	Restores   bool            // the key at hand restores, and the end's proof was checked
 	Tokens     uint64
 	Records    uint64
-	Objects    uint64 // entries of kind object
+	Objects    uint64 // entries of kind object whose bytes are there
 	Bytes      uint64 // of all entries
 	Damaged    uint64
 	Findings   uint64
@@ -120,7 +120,9 @@ func (s *Summary) add(r *format.Record) {
 	case format.KindToken:
 		s.Tokens++
 	case format.KindObject:
-		s.Objects++
+		if !r.Absent() {
+			s.Objects++
+		}
 	}
 	s.Bytes += uint64(r.Size)
 	s.Findings += uint64(len(r.Details.Findings))

@@ -50,6 +50,7 @@ func extractAll(b []byte, m *memory, workers int) (*Summary, error) {
 		OpenOptions: opening(restoreKey),
 		Backend:     func(string) (backends.Backend, error) { return m, nil },
 		Place:       func(*format.Token) (string, bool, bool) { return "", true, true },
+		Select:      func(*format.Token, *format.Record) bool { return true },
 	}
 	o.Workers = workers
 	return Extract(context.Background(), stream(b), o)

@@ -288,6 +288,7 @@ func (f *vectorFile) extract(t *testing.T, v *vector, b []byte) {
 		OpenOptions: OpenOptions{Identities: []format.Identity{f.identity(t, v, "restore")}, Workers: 2},
 		Backend:     func(string) (backends.Backend, error) { return m, nil },
 		Place:       func(*format.Token) (string, bool, bool) { return "", true, true },
+		Select:      func(*format.Token, *format.Record) bool { return true },
 	})
 	if got := className(err); got != v.Expect.Stream {
 		t.Errorf("%s: extract: %s, want %s", v.About, got, v.Expect.Stream)
