@@ -78,6 +78,9 @@ func (s *books) data(b *Batch) error {
 				return err
 			}
 		}
+		if r.Kind == format.KindEndOfToken {
+			s.tokens.forget(r.Token)
+		}
 	}
 	return nil
 }

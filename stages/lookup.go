@@ -30,8 +30,10 @@ type lookup struct {
 	recs   []format.Record
 	unwrap *wrap
 	batch  Batch
-	infos  map[uint32]*format.Token
+	infos  map[uint32]*format.Token // some, for a chunk can be asked again
 }
+
+const maxInfos = 64
 
 // seekable gives r as something to read at any place, if it is such a thing.
 func seekable(r io.Reader) (io.ReaderAt, int64, bool) {
@@ -206,6 +208,9 @@ func (l *lookup) chunk(e format.DirEntry) ([]format.Record, error) {
 		var err error
 		switch {
 		case r.Kind == format.KindToken && i == 0:
+			if len(l.infos) >= maxInfos {
+				clear(l.infos)
+			}
 			l.infos[r.Token], err = format.DecodeToken(r.Name, r.Metadata)
 		case r.Kind == format.KindEndOfToken && i == len(recs)-1:
 			_, err = format.DecodeEndOfToken(r.Metadata)
@@ -238,8 +243,12 @@ func (l *lookup) record(want *format.Record) (*format.Record, error) {
 	if err := l.keys.RecordMAC().Check(r); err != nil {
 		return nil, err
 	}
+	info, err := l.token(r.Token)
+	if err != nil {
+		return nil, err
+	}
 	l.batch.arena = l.batch.arena[:0]
-	return r, l.unwrap.unwrap(&l.batch, r, l.infos[r.Token].Defaults)
+	return r, l.unwrap.unwrap(&l.batch, r, info.Defaults)
 }
 
 // data reads a data frame and proves it.

@@ -136,6 +136,46 @@ func peakHeap(t *testing.T, tokens int) uint64 {
 	return peak.Load()
 }
 
+// What a reader knows of tokens does not grow with them: it forgets those that
+// ended.
+func TestTokensAreForgotten(t *testing.T) {
+	const tokens = 500
+	m := newMemory()
+	var names []string
+	for i := range tokens {
+		names = append(names, fmt.Sprintf("token%03d", i))
+		m.tokens[names[i]] = madeToken(names[i], 1, 10)
+	}
+	b := archive(t, m, archiveOptions(), names...)
+	l, err := openLookup(t.Context(), bytes.NewReader(b), int64(len(b)), opening(restoreKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	most, objects := 0, 0
+	each := func(_ *format.Token, r *format.Record) {
+		most = max(most, len(l.infos))
+		if r.Kind == format.KindObject {
+			objects++
+		}
+	}
+	if err := l.list(t.Context(), ListOptions{OpenOptions: OpenOptions{Each: each}, Full: true}); err != nil || objects != tokens {
+		t.Fatalf("%d objects: %v", objects, err)
+	}
+	if most > maxInfos {
+		t.Errorf("by the index: %d tokens known at once", most)
+	}
+	a, err := open(t.Context(), stream(b), opening(restoreKey), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.run(t.Context(), 2, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(a.tokens.byNum); n != 0 {
+		t.Errorf("a stream: %d tokens known in the end", n)
+	}
+}
+
 // counted is an archive that can be read at any place and tells how much was.
 type counted struct {
 	*bytes.Reader

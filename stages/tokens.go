@@ -123,6 +123,17 @@ func (s *tokens) byNumber(number uint32) *tokenState {
 	return s.byNum[number]
 }
 
+// forget lets go of a token that ended, where tokens are only listed: a staging
+// place is known to the end.
+func (s *tokens) forget(number uint32) {
+	if s.backend != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byNum, number)
+}
+
 func (s *tokens) info(number uint32) *format.Token {
 	if t := s.byNumber(number); t != nil {
 		return t.info
