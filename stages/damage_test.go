@@ -5,10 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"tokar/backends"
 	"tokar/format"
 )
 
@@ -132,5 +136,129 @@ func TestBytesAfterTheEnd(t *testing.T) {
 	}
 	if err := judge(append(bytes.Clone(b), b...)); err != nil {
 		t.Fatalf("a second archive: %v", err)
+	}
+}
+
+var errDisk = errors.New("the disk fails")
+
+// failing is an archive on a disk that fails from one byte on, given with the
+// bytes before it, a few at a time.
+type failing struct {
+	*bytes.Reader
+	at int64
+}
+
+func (f failing) Read(b []byte) (int, error) {
+	have := f.at - (f.Size() - int64(f.Len()))
+	if have <= 0 {
+		return 0, errDisk
+	}
+	n, err := f.Reader.Read(b[:min(int64(len(b)), have, 700)])
+	if int64(n) == have {
+		err = errDisk
+	}
+	return n, err
+}
+
+func (f failing) ReadAt(b []byte, at int64) (int, error) {
+	if have := f.at - at; have < int64(len(b)) {
+		n, _ := f.Reader.ReadAt(b[:max(have, 0)], at)
+		return n, errDisk
+	}
+	return f.Reader.ReadAt(b, at)
+}
+
+// A disk that fails is not a damaged archive, wherever it fails and however it
+// is read; and nothing is restored.
+func TestDiskFailsAnywhere(t *testing.T) {
+	b := smallArchive(t, format.CodecZstd)
+	names := []string{"one/00000003"}
+	everywhere(t, len(b), func(i int) error {
+		disk := func() failing { return failing{bytes.NewReader(b), int64(i)} }
+		only := func() io.Reader { return struct{ io.Reader }{disk()} }
+		m := newMemory()
+		x := ExtractOptions{
+			OpenOptions: opening(restoreKey),
+			Backend:     func(string) (backends.Backend, error) { return m, nil },
+			Place:       func(*format.Token) (string, bool, bool) { return "", true, true },
+			Select:      func(*format.Token, *format.Record) bool { return true },
+		}
+		var out bytes.Buffer
+		for how, read := range map[string]func() error{
+			"verify":  func() error { _, err := Verify(t.Context(), only(), opening(restoreKey)); return err },
+			"no key":  func() error { _, err := VerifyFrames(t.Context(), only()); return err },
+			"extract": func() error { _, err := Extract(t.Context(), only(), x); return err },
+			"list": func() error {
+				_, err := List(t.Context(), disk(), ListOptions{OpenOptions: opening(restoreKey)})
+				return err
+			},
+			"cat":        func() error { _, err := Cat(t.Context(), disk(), names, opening(restoreKey), &out); return err },
+			"cat stream": func() error { _, err := Cat(t.Context(), only(), names, opening(restoreKey), &out); return err },
+		} {
+			if err := read(); !errors.Is(err, errDisk) || refused(err) == nil {
+				return fmt.Errorf("%s: %v", how, err)
+			}
+		}
+		if len(m.restored) != 0 || m.stagings != 0 || out.Len() != 0 {
+			return fmt.Errorf("%d tokens, %d stagings, %d bytes left", len(m.restored), m.stagings, out.Len())
+		}
+		return nil
+	})
+}
+
+// A run that is stopped at any moment ends, with the reason, leaving neither a
+// goroutine nor anything restored.
+func TestStoppedAnywhere(t *testing.T) {
+	names := []string{"one", "two", "three"}
+	m := newMemory(madeToken("one", 700, 300), madeToken("two", 3, 10), madeToken("three", 400, 20))
+	b := archive(t, m, archiveOptions(), names...)
+	before := runtime.NumGoroutine()
+	stopped := 0
+	for _, workers := range []int{1, 2, 7} {
+		for n, done := 0, false; !done; n++ {
+			clear(m.restored)
+			ctx, step := stopAfter(t, n*(1+n/4))
+			x := ExtractOptions{
+				OpenOptions: opening(restoreKey),
+				Backend:     func(string) (backends.Backend, error) { return m, nil },
+				Place:       func(*format.Token) (string, bool, bool) { step(); return "", true, true },
+				Select:      func(*format.Token, *format.Record) bool { step(); return true },
+			}
+			x.Workers, x.Each = workers, func(*format.Token, *format.Record) { step() }
+			_, read := Extract(ctx, stream(b), x)
+			if m.stagings != 0 || read != nil && (!errors.Is(read, context.Canceled) || len(m.restored) != 0) {
+				t.Fatalf("extract, %d workers, step %d: %v, %d restored, %d stagings", workers, n, read, len(m.restored), m.stagings)
+			}
+			ctx, step = stopAfter(t, n*(1+n/4))
+			o := archiveOptions()
+			o.Workers, o.Each = workers, func(*format.Token, *format.Record) { step() }
+			o.Skip = func(*format.Token, *backends.Entry) bool { step(); return false }
+			_, written := Archive(ctx, io.Discard, m.inputs(names...), o)
+			if m.open != 0 || written != nil && !errors.Is(written, context.Canceled) {
+				t.Fatalf("create, %d workers, step %d: %v, %d tokens left open", workers, n, written, m.open)
+			}
+			done = read == nil && written == nil
+			stopped++
+		}
+	}
+	t.Logf("stopped %d times", stopped)
+	for range 100 {
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%d goroutines, where %d were", runtime.NumGoroutine(), before)
+}
+
+// stopAfter gives a context that ends with the nth step.
+func stopAfter(t *testing.T, n int) (ctx context.Context, step func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	left := new(atomic.Int64)
+	left.Store(int64(n))
+	return ctx, func() {
+		if left.Add(-1) < 0 {
+			cancel()
+		}
 	}
 }
