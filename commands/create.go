@@ -26,8 +26,9 @@ tokar c -R restore.key.pub /var/lib/opencryptoki | ssh vault 'cat > host7.tokar'
 tokar cvf backup.tokar -R restore.key.pub swtok icatok
 tokar c -R restore.key.pub --verifier-file verify.key.pub -f backup.tokar swtok
 tokar c -p -f backup.tokar old=/mnt/a/swtok new=/mnt/b/swtok`,
-		text: `PATH is a token's directory, or one with tokens below it. A token is archived
-under its directory's name, or under NAME. What is damaged is archived as it is,
+		text: `PATH is a token's directory, or one that holds tokens (and TPM tokens, tpm/USER);
+links in it are not followed, and -v names what is passed over. A token is
+archived under its directory's name, or under NAME. What is damaged is archived as it is,
 named, and makes the exit code 1. FILE appears only when it is whole.`,
 		flags: join([]cli.Flag{
 			fileFlag("write the archive to `FILE`; - or none is stdout"),
@@ -41,7 +42,7 @@ named, and makes the exit code 1. FILE appears only when it is whole.`,
 		}, selectionFlags(), []cli.Flag{
 			jobsFlag(),
 			dryRunFlag(),
-			&cli.BoolFlag{Name: "force", Usage: "replace FILE even if it is no archive"},
+			&cli.BoolFlag{Name: "force", Usage: "replace FILE even if it is no archive (an archive is replaced without it)"},
 		}, reportFlags()),
 		run: func(s *session, c *cli.Context) error {
 			o, err := createOptionsOf(s, c)

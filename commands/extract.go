@@ -35,7 +35,7 @@ left out and named, unless --damaged is given.`,
 			directoryFlag("restore into `DIR`; counts for the patterns that follow"),
 		}, identityFlags(), selectionFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "damaged", Usage: "restore damaged objects too, as they are"},
-			&cli.BoolFlag{Name: "keep-existing", Aliases: []string{"k"}, Usage: "keep what exists (always so)"},
+			&cli.BoolFlag{Name: "keep-existing", Aliases: []string{"k"}, Usage: "for tar's fingers; a token that exists is never touched, and makes the whole restore refuse"},
 			&cli.BoolFlag{Name: "to-stdout", Aliases: []string{"O"}, Usage: "write the objects named TOKEN/OBJECT to stdout, as cat does"},
 			jobsFlag(),
 			dryRunFlag(),

@@ -16,7 +16,7 @@ func keygenCommand() *command {
 		synopsis: "[flags] -o FILE",
 		examples: `tokar keygen -o restore.key
 tokar keygen -p -o restore.key
-tokar keygen --x25519 -o verify.key`,
+tokar keygen -o verify.key`,
 		text: `FILE, mode 0600, opens archives: give it to list, verify, extract and cat with
 -i. FILE.pub may be known to everybody: give it to create with -R. Keys are age's
 post-quantum hybrids, since backups of keys must outlive the classical ones.`,

@@ -81,7 +81,7 @@ func (s *staging) finishIndex(found *findings) error {
 	if !have && len(index) == 0 {
 		return nil
 	}
-	found.add(NewIndex, indexPath, -1, "made anew of the %d objects restored", len(index)/(objectNameLen+1))
+	found.add(NewIndex, indexPath, -1, "made anew; objects restored: %d", len(index)/(objectNameLen+1))
 	if have {
 		if err := unix.Unlinkat(objects, indexName, 0); err != nil {
 			return err
