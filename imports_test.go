@@ -24,14 +24,12 @@ var layers = []struct {
 	may []string
 }{
 	{".", []string{"commands"}},
-	{"commands", []string{"stages", "pipeline", "backends", "backends/all", "backends/media", "format", "format/*"}},
+	{"commands", []string{"stages", "pipeline", "backends", "backends/all", "format", "format/*"}},
 	{"stages", []string{"pipeline", "backends", "format", "format/*"}},
 	{"pipeline", nil},
 	{"backends", []string{"format", "format/*"}},
 	{"backends/all", []string{"backends", "backends/*"}},
-	{"backends/media", []string{"format"}},
-	{"backends/swap", nil},
-	{"backends/*", []string{"backends", "backends/swap", "format", "format/*"}},
+	{"backends/*", []string{"backends", "format", "format/*"}},
 	{"format", nil},
 	{"format/*", []string{"format", "format/cryptoki"}},
 }
@@ -156,10 +154,8 @@ func TestImportRules(t *testing.T) {
 		{"backends", "tokar/format/cryptoki", true},
 		{"backends/all", "tokar/backends/opencryptoki", true},
 		{"backends/opencryptoki", "tokar/backends", true},
-		{"backends/opencryptoki", "tokar/backends/swap", true},
 		{"backends/opencryptoki", "tokar/backends/softhsm2", false},
 		{"backends/opencryptoki", "tokar/stages", false},
-		{"backends/swap", "tokar/backends/opencryptoki", false},
 		{"format", "tokar/format/cryptoki", false},
 		{"format", "tokar/backends", false},
 		{"format/keyslot", "tokar/format", true},

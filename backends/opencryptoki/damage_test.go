@@ -24,7 +24,7 @@ type damage struct {
 // damages make again what damage.py of the project's fixtures makes, for a
 // token in which private and public are the second objects of their sort, and
 // listed is the third of all.
-func damages(t testing.TB, dir, form string) []damage {
+func damages(t testing.TB, dir, form string, order binary.ByteOrder) []damage {
 	index := read(t, dir, indexPath)
 	lines := strings.Fields(string(index))
 	var private, public []string
@@ -35,8 +35,8 @@ func damages(t testing.TB, dir, form string) []damage {
 			public = append(public, name)
 		}
 	}
-	ds := objectDamages(t, dir, form, "private", private[1])
-	ds = append(ds, objectDamages(t, dir, form, "public", public[1])...)
+	ds := objectDamages(t, dir, form, order, "private", private[1])
+	ds = append(ds, objectDamages(t, dir, form, order, "public", public[1])...)
 	if form == formatNew {
 		file := objectPath([]byte(private[1]))
 		ds = append(ds,
@@ -60,23 +60,24 @@ func damages(t testing.TB, dir, form string) []damage {
 }
 
 // objectDamages are the variants that exist for a private and a public object.
-func objectDamages(t testing.TB, dir, form, sort, object string) []damage {
+func objectDamages(t testing.TB, dir, form string, order binary.ByteOrder, sort, object string) []damage {
 	file := objectPath([]byte(object))
 	size := len(read(t, dir, file))
-	lengthAt, flipped := 0, 1
-	if form == formatNew {
-		lengthAt, flipped = newPublicLength, 2
+	lengthAt := 0
+	flipped := 1 // the byte that counts 256s
+	if order == binary.BigEndian {
+		flipped = 2
+	}
+	if form == formatNew { // lengths there are big-endian on every machine
+		order, flipped = binary.BigEndian, 2
+		lengthAt = newPublicLength
 		if sort == "private" {
 			lengthAt = newPrivateLength
 		}
 	}
 	put := func(v uint32) func([]byte) []byte {
 		return func(b []byte) []byte {
-			if form == formatOld {
-				binary.LittleEndian.PutUint32(b[lengthAt:], v)
-			} else {
-				binary.BigEndian.PutUint32(b[lengthAt:], v)
-			}
+			order.PutUint32(b[lengthAt:], v)
 			return b
 		}
 	}
@@ -151,10 +152,20 @@ func expect(t *testing.T, records []*format.Record, kind, file string, at int) {
 }
 
 func TestDamage(t *testing.T) {
-	for form, name := range map[string]string{formatOld: "swtok-old-small", formatNew: "swtok-new-small"} {
-		sound := filepath.Join(fixtureDir, name)
-		for _, d := range damages(t, sound, form) {
-			t.Run(form+"/"+d.name, func(t *testing.T) {
+	for name, written := range map[string]struct {
+		form  string
+		order binary.ByteOrder
+	}{
+		"swtok-old-small":       {formatOld, binary.LittleEndian},
+		"swtok-new-small":       {formatNew, binary.LittleEndian},
+		"swtok-old-bigendian":   {formatOld, binary.BigEndian},
+		"swtok-new-bigendian":   {formatNew, binary.BigEndian},
+		"ep11tok-be-old-before": {formatOld, binary.BigEndian},
+		"ep11tok-be-new-before": {formatNew, binary.BigEndian},
+	} {
+		form, sound := written.form, filepath.Join(fixtureDir, name)
+		for _, d := range damages(t, sound, form, written.order) {
+			t.Run(name+"/"+d.name, func(t *testing.T) {
 				dir := copyToken(t, sound, t.TempDir()+"/swtok")
 				d.do(t, dir)
 				info, records := readToken(t, dir)

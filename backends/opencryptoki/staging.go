@@ -138,8 +138,11 @@ func (s *staging) checkFree() error {
 		return err
 	}
 	defer unix.Close(parent)
-	if exists(parent, parts[len(parts)-1]) {
+	switch {
+	case exists(parent, parts[len(parts)-1]):
 		return backends.ErrExists
+	case len(parts) > 1 && parts[0] != tpmBase && exists(parent, nvtokName):
+		return fmt.Errorf("it would lie inside another token: %w", backends.ErrBadName)
 	}
 	return nil
 }

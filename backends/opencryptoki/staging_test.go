@@ -237,3 +237,20 @@ func TestParent(t *testing.T) {
 		t.Errorf("mode %v", st.Mode())
 	}
 }
+
+// A token of an archive does not come to lie inside one that is there; a
+// user's TPM token below the TPM token of an older release does.
+func TestTokenInsideToken(t *testing.T) {
+	for name, fixture := range map[string]string{"swtok": "swtok-old-small", "tpm": "tpmtok-old"} {
+		dir := t.TempDir()
+		copyToken(t, filepath.Join(fixtureDir, fixture), filepath.Join(dir, name))
+		info := &format.Token{Name: format.NameOf(name, "x"), Kind: Kind}
+		staging, err := Backend{}.Restore(context.Background(), dir, info, backends.RestoreOptions{})
+		if staging != nil {
+			check(t, staging.Close())
+		}
+		if inside := errors.Is(err, backends.ErrBadName); inside != (name == "swtok") {
+			t.Errorf("%s/x: %v", name, err)
+		}
+	}
+}
