@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -137,6 +138,60 @@ func TestBytesAfterTheEnd(t *testing.T) {
 	if err := judge(append(bytes.Clone(b), b...)); err != nil {
 		t.Fatalf("a second archive: %v", err)
 	}
+}
+
+// An archive fails in the same way however many workers read it: that a token is
+// described by a later part does not help, whoever is faster.
+func TestFailsTheSameWay(t *testing.T) {
+	h, keys := oneHeader(t)
+	b := bytes.Clone(h.Bytes())
+	var c format.Compressor
+	var p format.Packer
+	for number, token := range []uint32{1, 2, 3, 4, 5, 6} {
+		r := format.Record{Seq: uint64(number), Token: token, Supersedes: format.NoSeq, Class: format.ClassNone}
+		r.Kind, r.Name, r.Metadata = format.KindToken, format.Name{byte('a' + number)}, (&format.Token{Kind: "memory"}).Encode()
+		if number == 0 {
+			r.Token, r.Kind, r.Metadata = 6, format.KindObject, nil // the last part describes it
+			r.Payload, r.Size = make([]byte, 3<<20), 3<<20          // and is faster
+		}
+		r.MAC = keys.RecordMAC().Sum(&r)
+		front, beside := p.Pack([]format.Record{r}, nil)
+		body, err := c.AppendBody(make([]byte, format.FrameRoom), front, beside)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frame, err := h.SealFrame(body, keys, format.FrameHeader{Kind: format.DataBlock, Number: uint64(number), Last: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b = append(b, frame...)
+	}
+	for _, workers := range []int{1, 8} {
+		for range 50 {
+			o := opening(restoreKey)
+			o.Workers = workers
+			_, err := Verify(t.Context(), stream(b), o)
+			if err == nil || !strings.HasSuffix(err.Error(), "record 0 of token 6, which nothing describes") {
+				t.Fatalf("%d workers: %v", workers, err)
+			}
+		}
+	}
+}
+
+func oneHeader(t *testing.T) (*format.Header, *format.Keys) {
+	keys, err := format.GenerateKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slots, err := archiveOptions().Slots(t.Context(), keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := format.NewHeader(keys, slots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h, keys
 }
 
 var errDisk = errors.New("the disk fails")

@@ -27,6 +27,7 @@ type tokens struct {
 
 type tokenState struct {
 	number  uint32
+	part    uint64 // that describes it
 	info    *format.Token
 	backend backends.Backend
 
@@ -45,7 +46,7 @@ func newTokens(backend func(string) (backends.Backend, error)) *tokens {
 }
 
 // describe takes a descriptor record; others are not its business.
-func (s *tokens) describe(_ context.Context, r *format.Record) error {
+func (s *tokens) describe(r *format.Record, ordinal uint64) error {
 	switch r.Kind {
 	case format.KindArchive:
 		a, err := format.DecodeArchive(r.Metadata)
@@ -61,7 +62,7 @@ func (s *tokens) describe(_ context.Context, r *format.Record) error {
 	if err != nil {
 		return err
 	}
-	t := &tokenState{number: r.Token, info: info}
+	t := &tokenState{number: r.Token, part: ordinal, info: info}
 	if s.backend != nil {
 		if t.backend, err = s.backend(info.Kind); err != nil {
 			return fmt.Errorf("%s: %w", info.Name, err)
@@ -95,14 +96,15 @@ func (s *tokens) wake() {
 }
 
 // get gives the token of a record in the given part. It waits while an earlier
-// part may still describe it.
+// part may still describe it; what a later one says, which may be known already,
+// does not count.
 func (s *tokens) get(ctx context.Context, r *format.Record, ordinal uint64) (*tokenState, error) {
 	for {
 		s.mu.Lock()
 		t, settled, news := s.byNum[r.Token], s.floor > ordinal, s.news
 		s.mu.Unlock()
 		switch {
-		case t != nil:
+		case t != nil && t.part <= ordinal:
 			return t, nil
 		case settled:
 			return nil, fmt.Errorf("%w: record %d of token %d, which nothing describes", format.ErrMalformed, r.Seq, r.Token)

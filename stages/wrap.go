@@ -71,7 +71,7 @@ func (s *wrap) Reverse(ctx context.Context, b *Batch) error {
 		if r.Flags&format.Wrapped != 0 {
 			need += len(r.Payload)
 		}
-		if err := s.tokens.describe(ctx, r); err != nil {
+		if err := s.tokens.describe(r, b.ordinal); err != nil {
 			return err
 		}
 	}
