@@ -27,11 +27,11 @@ func (c *Compressor) AppendBody(dst, front, beside []byte) ([]byte, error) {
 
 // BodySize is how many bytes front and beside of a body take, as it says
 // itself: to be asked before SplitBody takes the memory.
-func BodySize(body []byte) uint64 {
+func BodySize(body []byte) (front, beside int) {
 	if len(body) < bodyHead {
-		return 0
+		return 0, 0
 	}
-	return uint64(be.Uint32(body[4:])) + uint64(be.Uint32(body[12:]))
+	return int(be.Uint32(body[4:])), int(be.Uint32(body[12:]))
 }
 
 // SplitBody unpacks a body's front into front, which may be reused; beside is

@@ -18,6 +18,9 @@ func (s *compress) Forward(_ context.Context, b *Batch) (err error) {
 	var front []byte
 	front, b.beside = s.packer.Pack(b.Records, b.beside)
 	b.Frame, err = s.codec.AppendBody(frameRoom(b.Frame), front, b.beside)
+	if len(front) > largePart {
+		*s = compress{codec: format.Compressor{Codec: s.codec.Codec, Level: s.codec.Level}}
+	}
 	return err
 }
 
@@ -33,11 +36,13 @@ func (s *compress) Reverse(ctx context.Context, b *Batch) (err error) {
 		return nil
 	}
 	front := &b.front
-	if s.large != nil && format.BodySize(b.body) > largePart {
+	if n, beside := format.BodySize(b.body); s.large != nil && n+beside > largePart {
 		if err := b.waitTurn(ctx); err != nil {
 			return err
 		}
-		front = s.large
+		if n > largePart { // else release would leave it with the batch
+			front = s.large
+		}
 	}
 	if *front, b.beside, err = s.codec.SplitBody(*front, b.body); err != nil {
 		return err

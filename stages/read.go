@@ -53,6 +53,9 @@ func (s *read) Forward(ctx context.Context, b *Batch) error {
 		}
 	}
 	b.Last = !b.More()
+	if total > largePart {
+		return b.waitTurn(ctx)
+	}
 	return nil
 }
 

@@ -68,18 +68,21 @@ func (b *Batch) waitTurn(ctx context.Context) error {
 	}
 }
 
-// release lets go of a large part's memory, and of all that stands in it.
+// release lets go of a part's records, and of a large one's memory.
 func (b *Batch) release() {
-	large := false
+	clear(b.Records)
+	b.Records, b.sealed = b.Records[:0], format.Frame{}
 	for _, p := range []*[]byte{&b.Frame, &b.arena, &b.metadata, &b.beside, &b.front, &b.body} {
-		if cap(*p) > largePart {
-			*p, large = nil, true
-		}
+		*p = slim(*p)
 	}
-	if large {
-		b.Records, b.sealed = nil, format.Frame{}
-		b.beside = nil
+}
+
+// slim gives b to be used again, but for what a large part needed.
+func slim(b []byte) []byte {
+	if cap(b) > largePart {
+		return nil
 	}
+	return b
 }
 
 // More says that the batch has entries for another part.

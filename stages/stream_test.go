@@ -136,6 +136,65 @@ func peakHeap(t *testing.T, tokens int) uint64 {
 	return peak.Load()
 }
 
+// A part that is large beside its front does not leave the shared buffer with
+// its batch, which would write into it when it is another's turn.
+func TestSharedBufferStaysWithItsTurn(t *testing.T) {
+	var c format.Compressor
+	for _, sizes := range [][2]int{{100, largePart}, {largePart + 1, 0}, {largePart + 1, largePart}, {100, 100}} {
+		body, err := c.AppendBody(nil, make([]byte, sizes[0]), make([]byte, sizes[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &compress{large: new([]byte)}
+		b := &Batch{body: body, FrameHeader: format.FrameHeader{Kind: format.DataBlock}}
+		_ = s.Reverse(t.Context(), b) // no records, but it was unpacked
+		b.release()
+		if mine, shared := b.front[:cap(b.front)], (*s.large)[:cap(*s.large)]; len(mine) > 0 && len(shared) > 0 && &mine[0] == &shared[0] {
+			t.Errorf("%d and %d bytes: the batch keeps it", sizes[0], sizes[1])
+		}
+	}
+}
+
+// largeNow counts the large objects that are between reading and writing.
+type largeNow struct {
+	*memory
+	now, most atomic.Int64
+}
+
+func (l *largeNow) Validator(*format.Token) (backends.Validator, error) { return l, nil }
+
+func (l *largeNow) Validate(r *format.Record) (bool, []format.Finding) {
+	if len(r.Data) > largePart {
+		l.most.Store(max(l.most.Load(), l.now.Add(1)))
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false, nil
+}
+
+func TestLargeEntriesTakeTurns(t *testing.T) {
+	tok := madeToken("one", 8*batchEntries, 10)
+	large := make([]byte, largePart+1)
+	for i := range 8 {
+		tok.entries[i*batchEntries+20].data = large
+	}
+	l := &largeNow{memory: newMemory(tok)}
+	in := l.inputs("one")
+	in[0].Backend = l
+	o := archiveOptions()
+	o.Workers = 4
+	o.Each = func(_ *format.Token, r *format.Record) {
+		if len(r.Data) > largePart {
+			l.now.Add(-1)
+		}
+	}
+	if _, err := Archive(t.Context(), io.Discard, in, o); err != nil {
+		t.Fatal(err)
+	}
+	if l.most.Load() != 1 || l.now.Load() != 0 {
+		t.Fatalf("%d at once, %d in the end", l.most.Load(), l.now.Load())
+	}
+}
+
 // What a reader knows of tokens does not grow with them: it forgets those that
 // ended.
 func TestTokensAreForgotten(t *testing.T) {

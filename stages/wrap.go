@@ -22,7 +22,10 @@ func newWrap(k *format.Keys, t *tokens) *wrap {
 
 func (s *wrap) Forward(_ context.Context, b *Batch) error {
 	b.beside, b.metadata = grow(b.beside, s.room(b)), b.metadata[:0]
-	defer func() { clear(s.plain[:cap(s.plain)]) }()
+	defer func() {
+		clear(s.plain[:cap(s.plain)])
+		s.plain = slim(s.plain)
+	}()
 	first := b.at - len(b.Records)
 	for i := range b.Records {
 		r := &b.Records[i]

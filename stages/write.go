@@ -60,6 +60,7 @@ func (s *writer) Put(_ context.Context, b *Batch) error {
 			}
 		}
 	}
+	b.release()
 	return nil
 }
 
