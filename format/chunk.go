@@ -97,7 +97,7 @@ func DecodeChunk(body []byte) (token uint32, recs []Record, err error) {
 	if r.err != nil {
 		return 0, nil, r.err
 	}
-	recs, _, rest, err := decodeTable(r.b, nil, nil)
+	recs, rest, err := decodeTable(r.b, nil)
 	if err != nil {
 		return 0, nil, err
 	}

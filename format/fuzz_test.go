@@ -245,20 +245,19 @@ func FuzzBody(f *testing.F) {
 func FuzzRecordTable(f *testing.F) {
 	eachFront(f, DataBlock, func(front, beside []byte) { f.Add(front, beside) })
 	f.Fuzz(func(t *testing.T, front, beside []byte) {
-		var p Packer
-		recs, err := p.Unpack(nil, front, beside)
+		recs, err := Unpack(nil, front, beside)
 		if err != nil {
 			oneClass(t, err)
 			return
 		}
-		var q Packer
+		var p Packer
 		var wrapped []byte
 		for i := range recs {
 			if recs[i].Flags&Wrapped != 0 {
 				wrapped = append(wrapped, recs[i].Payload...)
 			}
 		}
-		f2, b2 := q.Pack(recs, wrapped)
+		f2, b2 := p.Pack(recs, wrapped)
 		if !bytes.Equal(f2, front) || !bytes.Equal(b2, beside) {
 			t.Fatal("a block encodes to other bytes than it was read from")
 		}
@@ -294,7 +293,7 @@ func FuzzChunk(f *testing.F) {
 func FuzzDetails(f *testing.F) {
 	for _, kind := range []BlockKind{DataBlock, IndexBlock} {
 		eachFront(f, kind, func(front, beside []byte) {
-			if recs, _, _, err := decodeTable(front, nil, nil); err == nil {
+			if recs, _, err := decodeTable(front, nil); err == nil {
 				for i := range recs {
 					f.Add(recs[i].Metadata, uint32(0o640))
 				}

@@ -119,11 +119,3 @@ func (l *Ledger) Close() error {
 	}
 	return nil
 }
-
-// Tally gives what a token's end must say of it, while it is open.
-func (l *Ledger) Tally(token uint32) (live, all uint64) {
-	if t := l.open[token]; t != nil {
-		return t.live, t.all
-	}
-	return 0, 0
-}

@@ -15,6 +15,7 @@ type Record struct {
 	Flags      Flags
 	Class      uint32 // CKA_CLASS, or ClassNone
 	Size       uint32 // length of the object's own bytes
+	Stored     uint32 // reverse: length of Payload, which an index chunk tells without it
 	Name       Name
 
 	Details Details
@@ -127,10 +128,11 @@ func (r *Record) decodeHeader(b []byte) (recordLengths, error) {
 	r.Flags = Flags(be.Uint16(b[22:]))
 	r.Class = be.Uint32(b[24:])
 	r.Size = be.Uint32(b[28:])
+	r.Stored = be.Uint32(b[40:])
 	n := recordLengths{
 		name:     int(be.Uint16(b[32:])),
 		metadata: int(be.Uint32(b[36:])),
-		payload:  int(be.Uint32(b[40:])),
+		payload:  int(r.Stored),
 	}
 	if be.Uint16(b[34:]) != 0 {
 		return n, badf(ErrMalformed, "record %d: reserved bytes are set", r.Seq)

@@ -54,19 +54,19 @@ func transpose(dst, rows []byte, width int) {
 }
 
 // decodeTable reads a table off b into recs, reusing it; names and metadata
-// stay in b. It gives the payload lengths and what follows the table.
-func decodeTable(b []byte, recs []Record, payloads []int) ([]Record, []int, []byte, error) {
-	recs, payloads = recs[:0], payloads[:0]
+// stay in b. It gives what follows the table, too.
+func decodeTable(b []byte, recs []Record) ([]Record, []byte, error) {
+	recs = recs[:0]
 	r := &byteReader{b: b}
 	count, nameBytes, metaBytes := int(r.u32()), int(r.u32()), int(r.u32())
 	if r.err == nil && (count == 0 || count > MaxRecords) {
-		return nil, nil, nil, badf(ErrMalformed, "a table of %d records", count)
+		return nil, nil, badf(ErrMalformed, "a table of %d records", count)
 	}
 	planes := r.bytes(count * HeaderSize)
 	names := r.bytes(nameBytes)
 	metadata := r.bytes(metaBytes)
 	if r.err != nil {
-		return nil, nil, nil, r.err
+		return nil, nil, r.err
 	}
 	var row [HeaderSize]byte
 	last := uint64(0)
@@ -76,7 +76,7 @@ func decodeTable(b []byte, recs []Record, payloads []int) ([]Record, []int, []by
 		}
 		delta := be.Uint64(row[:])
 		if j > 0 && delta == 0 || last+delta < last {
-			return nil, nil, nil, badf(ErrMalformed, "sequence numbers that do not ascend")
+			return nil, nil, badf(ErrMalformed, "sequence numbers that do not ascend")
 		}
 		last += delta
 		be.PutUint64(row[:], last)
@@ -84,32 +84,30 @@ func decodeTable(b []byte, recs []Record, payloads []int) ([]Record, []int, []by
 		rec := &recs[j]
 		n, err := rec.decodeHeader(row[:])
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
 		if n.name > len(names) || n.metadata > len(metadata) {
-			return nil, nil, nil, badf(ErrMalformed, "record %d: name or metadata is not there", rec.Seq)
+			return nil, nil, badf(ErrMalformed, "record %d: name or metadata is not there", rec.Seq)
 		}
 		rec.Name, names = Name(names[:n.name:n.name]), names[n.name:]
 		rec.Metadata, metadata = metadata[:n.metadata:n.metadata], metadata[n.metadata:]
 		if n.name > 0 {
 			if err := rec.Name.Check(); err != nil {
-				return nil, nil, nil, err
+				return nil, nil, err
 			}
 		}
-		payloads = append(payloads, n.payload)
 	}
 	if len(names)+len(metadata) > 0 {
-		return nil, nil, nil, badf(ErrMalformed, "names or metadata of no record")
+		return nil, nil, badf(ErrMalformed, "names or metadata of no record")
 	}
-	return recs, payloads, r.b, nil
+	return recs, r.b, nil
 }
 
-// Packer turns records into the front and the beside of a data block and back.
-// It belongs to one goroutine; what it returns is good until its next use.
+// Packer turns records into the front and the beside of a data block. It
+// belongs to one goroutine; what it returns is good until its next use.
 type Packer struct {
-	table    table
-	front    []byte
-	payloads []int
+	table table
+	front []byte
 }
 
 // Pack encodes records whose metadata, payload and MAC are final. The payloads
@@ -131,21 +129,20 @@ func (p *Packer) Pack(recs []Record, beside []byte) (front, newBeside []byte) {
 
 // Unpack decodes a data block into recs, which may be reused; the records'
 // bytes stay in front and beside.
-func (p *Packer) Unpack(recs []Record, front, beside []byte) ([]Record, error) {
-	recs, payloads, rest, err := decodeTable(front, recs, p.payloads)
+func Unpack(recs []Record, front, beside []byte) ([]Record, error) {
+	recs, rest, err := decodeTable(front, recs)
 	if err != nil {
 		return nil, err
 	}
-	p.payloads = payloads
 	if len(recs) > 1 && len(front)+len(beside) > MaxBlock {
 		return nil, badf(ErrMalformed, "a block of %d bytes with several records", len(front)+len(beside))
 	}
 	f, b := &byteReader{b: rest}, &byteReader{b: beside}
 	for i := range recs {
 		if recs[i].Flags&Wrapped != 0 {
-			recs[i].Payload = b.bytes(payloads[i])
+			recs[i].Payload = b.bytes(int(recs[i].Stored))
 		} else {
-			recs[i].Payload = f.bytes(payloads[i])
+			recs[i].Payload = f.bytes(int(recs[i].Stored))
 		}
 		if i > 0 && recs[i].Seq != recs[i-1].Seq+1 {
 			return nil, badf(ErrMalformed, "record %d follows %d", recs[i].Seq, recs[i-1].Seq)

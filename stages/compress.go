@@ -49,7 +49,7 @@ func (s *compress) Reverse(ctx context.Context, b *Batch) (err error) {
 	}
 	b.front = *front
 	if b.Kind == format.DataBlock {
-		b.Records, err = s.packer.Unpack(b.Records, b.front, b.beside)
+		b.Records, err = format.Unpack(b.Records, b.front, b.beside)
 		return err
 	}
 	if len(b.beside) > 0 {

@@ -194,6 +194,36 @@ func oneHeader(t *testing.T) (*format.Header, *format.Keys) {
 	return h, keys
 }
 
+// What the index says of a record is what the record says of itself: its
+// payload's length too, which nothing else of a wrapped record shows.
+func TestIndexSaysAnotherLength(t *testing.T) {
+	s := reseal(t)
+	cat := func(b []byte) error {
+		_, err := Cat(t.Context(), bytes.NewReader(b), []string{"one/00000001"}, opening(restoreKey), io.Discard)
+		return err
+	}
+	if err := cat(s.archive(t, s.frames, true)); err != nil {
+		t.Fatal(err)
+	}
+	for i, f := range s.frames {
+		if f.Kind != format.IndexBlock || f.Number != 1 {
+			continue
+		}
+		records := int(f.front[7])
+		lengths := f.front[4+12+43*records:][:records] // the last byte of each payload's
+		for j := range lengths {
+			lengths[j]++ // of wrapped ones there may be more than size says
+			if _, recs, err := format.DecodeChunk(f.front); err != nil || recs[j].Name.String() != "00000001" {
+				lengths[j]--
+			}
+		}
+		s.frames[i] = f
+	}
+	if err := cat(s.archive(t, s.frames, true)); !errors.Is(err, format.ErrMalformed) {
+		t.Fatal(err)
+	}
+}
+
 var errDisk = errors.New("the disk fails")
 
 // failing is an archive on a disk that fails from one byte on, given with the

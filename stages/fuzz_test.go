@@ -26,7 +26,7 @@ type resealedFrame struct {
 	front, beside []byte
 }
 
-func reseal(f *testing.F) *resealed {
+func reseal(f testing.TB) *resealed {
 	keys := func() (*format.Keys, error) {
 		secret := sha256.Sum256([]byte("tK"))
 		other := sha256.Sum256([]byte("mK"))

@@ -22,7 +22,6 @@ type lookup struct {
 	front bool // the header at the beginning is damaged; its copy was used
 
 	codec  format.Compressor
-	packer format.Packer
 	raw    []byte
 	plain  []byte
 	table  []byte
@@ -260,7 +259,7 @@ func (l *lookup) data(e format.DirEntry) error {
 	if err != nil {
 		return err
 	}
-	recs, err := l.packer.Unpack(l.batch.Records, front, append([]byte(nil), l.batch.beside...))
+	recs, err := format.Unpack(l.batch.Records, front, append([]byte(nil), l.batch.beside...))
 	if l.batch.Records = recs; err != nil {
 		return err
 	}
@@ -273,7 +272,7 @@ func (l *lookup) data(e format.DirEntry) error {
 
 func sameHeader(a, b *format.Record) bool {
 	return a.Seq == b.Seq && a.Token == b.Token && a.Kind == b.Kind && a.Flags == b.Flags &&
-		a.Class == b.Class && a.Size == b.Size && a.Supersedes == b.Supersedes &&
+		a.Class == b.Class && a.Size == b.Size && a.Stored == b.Stored && a.Supersedes == b.Supersedes &&
 		string(a.Name) == string(b.Name) && string(a.Metadata) == string(b.Metadata)
 }
 

@@ -18,7 +18,6 @@ type selfCheck struct {
 	payloads *format.PayloadWrap
 
 	body, front []byte
-	packer      format.Packer
 	recs        []format.Record
 	codec       format.Compressor
 	plain, want []byte
@@ -46,7 +45,7 @@ func (s *selfCheck) check(b *Batch) error {
 	if s.front, beside, err = s.codec.SplitBody(s.front, s.body); err != nil {
 		return errSelfCheck
 	}
-	recs, err := s.packer.Unpack(s.recs, s.front, beside)
+	recs, err := format.Unpack(s.recs, s.front, beside)
 	if err != nil || len(recs) != len(b.Records) {
 		return errSelfCheck
 	}

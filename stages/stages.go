@@ -70,6 +70,9 @@ func (b *Batch) waitTurn(ctx context.Context) error {
 
 // release lets go of a part's records, and of a large one's memory.
 func (b *Batch) release() {
+	if cap(b.body) > largePart {
+		b.beside = nil // which stands in it
+	}
 	clear(b.Records)
 	b.Records, b.sealed = b.Records[:0], format.Frame{}
 	for _, p := range []*[]byte{&b.Frame, &b.arena, &b.metadata, &b.beside, &b.front, &b.body} {
