@@ -216,7 +216,7 @@ func FuzzResealed(f *testing.F) {
 		}
 		b := s.archive(t, edit(s.frames, edits), author)
 		if bytes.Equal(b, whole) {
-			t.Skip("nothing was changed")
+			return // nothing was changed
 		}
 		_, err := Verify(t.Context(), stream(b), opening(restoreKey))
 		if refused(err) != nil && (err != nil || !author) {
