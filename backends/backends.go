@@ -18,6 +18,12 @@ var ErrExists = errors.New("already exists")
 // ErrBusy: another process is at work on the same token.
 var ErrBusy = errors.New("another tokar is at work on it")
 
+// ErrInUse: programs use the token, or may begin to at any moment.
+var ErrInUse = errors.New("in use")
+
+// ErrOther: what stands in the place is another token, or may be one.
+var ErrOther = errors.New("another token")
+
 // ErrBadName: an archive carries a name that this kind of token cannot have.
 var ErrBadName = errors.New("a name that no such token has")
 
@@ -32,8 +38,11 @@ type Backend interface {
 	// Validator checks entries of t by their bytes alone. It is used from one
 	// goroutine; each worker asks for its own.
 	Validator(t *format.Token) (Validator, error)
+	// Advice says what to do about a finding of this kind, or nothing.
+	Advice(kind string) string
 	// Restore begins to build t below the directory dir, beside what is there.
-	// With o.DryRun it only looks whether it could, and gives nothing.
+	// With o.DryRun the staging place makes nothing, and its Finish tells what
+	// would be.
 	Restore(ctx context.Context, dir string, t *format.Token, o RestoreOptions) (Staging, error)
 }
 
@@ -99,25 +108,68 @@ type Validator interface {
 	Validate(r *format.Record) (public bool, findings []format.Finding)
 }
 
-// RestoreOptions say how a token is built.
+// RestoreOptions say how a token is built, and what may happen to one that
+// stands in its place. The zero value changes nothing that cannot be told to be
+// the same token.
 type RestoreOptions struct {
-	Whole  bool // every entry will come; else only some, and an index is made for them
-	DryRun bool // look whether it could be done; make nothing
+	Whole     bool // every entry will come; else only some
+	DryRun    bool // look whether it could be done; make nothing
+	PINs      PINs
+	Replace   bool // what stands there may be another token
+	InUse     bool // single objects go in though programs use the token
+	Overwrite bool // single objects replace those of other bytes
+	NoKeep    bool // the token replaced does not stay beside the new one
+	// Note, if set, is told what the operator should know and is no finding, such
+	// as what a killed run had left.
+	Note func(message string)
 }
+
+// PINs says which PIN state a token keeps whose own is not the archive's.
+type PINs int
+
+const (
+	// KeepIfSame keeps the one of today where the token can be told to be the
+	// archive's, and refuses where it cannot.
+	KeepIfSame PINs = iota
+	// KeepPINs keeps the one of today, though that cannot be told.
+	KeepPINs
+	// RollBackPINs takes the archive's.
+	RollBackPINs
+)
 
 // Staging is a token being built beside the place where it will stand.
 type Staging interface {
 	// Put writes records of this token. Safe from many goroutines, but not for
 	// two records of one name at once.
 	Put(ctx context.Context, rs []*format.Record) error
-	// Order tells, from one goroutine and in archive order, which entries came
-	// and which were left out, so that index files can be made.
+	// Order tells, from one goroutine and in archive order, of every entry of the
+	// token, its bytes with it, and whether it was left out: so that index files
+	// can be made, and the token compared with the one in its place.
 	Order(r *format.Record, left bool) error
 	// Finish makes what was put complete and durable, still beside the place.
-	// What could not be set (owner, mode) is a finding.
+	// What could not be set (owner, mode) is a finding, as is what of the token
+	// in the place goes or stays.
 	Finish(ctx context.Context) ([]format.Finding, error)
 	// Commit puts it in place, in one step.
 	Commit(ctx context.Context) error
 	// Close removes what was not committed.
+	Close() error
+}
+
+// Comparer is a backend that can say how a token's PINs stand to those of one
+// in an archive.
+type Comparer interface {
+	// Compare begins to compare the token at loc with the archived t.
+	Compare(ctx context.Context, loc Location, t *format.Token) (Comparison, error)
+}
+
+// Comparison is a token compared with one in an archive.
+type Comparison interface {
+	// Learn takes every entry of the archived token, in order, with its bytes.
+	Learn(r *format.Record)
+	// Words says whether they are the same token and whether their PINs are the
+	// same, a sentence each, without a full stop.
+	Words() []string
+	// Close lets go of what was learned.
 	Close() error
 }
