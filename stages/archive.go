@@ -55,14 +55,12 @@ func Archive(ctx context.Context, w io.Writer, inputs []Input, o ArchiveOptions)
 	about := &format.Archive{Made: o.Made.Unix(), Host: o.Host, Writer: o.Writer, Options: []string{"codec=" + o.Codec.String()}}
 	sum := &Summary{Archive: about, Restores: true}
 	dst := &writer{
-		w:       w,
-		header:  header,
-		keys:    keys,
-		codec:   format.Compressor{Codec: o.Codec, Level: o.Level},
-		each:    o.Each,
-		problem: o.Problem,
-		summary: sum,
-		ledger:  format.NewLedger(),
+		told:   told{each: o.Each, problem: o.Problem, summary: sum},
+		w:      w,
+		header: header,
+		keys:   keys,
+		codec:  format.Compressor{Codec: o.Codec, Level: o.Level},
+		ledger: format.NewLedger(),
 	}
 	if err := dst.write(header.Bytes()); err != nil {
 		return sum, err

@@ -21,7 +21,7 @@ const (
 	openTokens = 64
 )
 
-// Input is a token to archive.
+// Input is a token to archive or to check.
 type Input struct {
 	Backend backends.Backend
 	backends.Location
@@ -56,11 +56,11 @@ type tokenRun struct {
 	stable    bool
 }
 
-// entries is the source of an archive run: it lists tokens' entries in order
+// entries is the source of every forward run: it lists tokens' entries in order
 // and gives each record its sequence number.
 type entries struct {
 	inputs  []Input
-	archive []byte // metadata of record 0
+	archive []byte // metadata of record 0; nil where no archive is made
 	skip    func(*format.Token, *backends.Entry) bool
 
 	batch, seq uint64
@@ -74,7 +74,7 @@ type entries struct {
 func (e *entries) Next(ctx context.Context, b *Batch) error {
 	b.planned, b.at, b.notes = b.planned[:0], 0, b.notes[:0]
 	b.FrameHeader = format.FrameHeader{Kind: format.DataBlock, Number: e.batch}
-	if e.seq == 0 {
+	if e.seq == 0 && e.archive != nil {
 		e.plan(b, planned{kind: format.KindArchive, metadata: e.archive})
 	}
 	for len(b.planned) < batchEntries {

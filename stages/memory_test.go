@@ -98,6 +98,8 @@ func (m *memory) Open(_ context.Context, loc backends.Location) (backends.Token,
 	return &memOpen{m: m, t: t, info: info}, nil
 }
 
+func (m *memory) Advice(string) string { return "" }
+
 func (m *memory) Validator(*format.Token) (backends.Validator, error) { return memValidator{m}, nil }
 
 type memValidator struct{ m *memory }

@@ -12,13 +12,11 @@ import (
 // chunks as they are closed, and at the end the directory, the end block, the
 // header again and the footer.
 type writer struct {
-	w       io.Writer
-	header  *format.Header
-	keys    *format.Keys
-	codec   format.Compressor
-	each    Each
-	problem func(Problem)
-	summary *Summary
+	told
+	w      io.Writer
+	header *format.Header
+	keys   *format.Keys
+	codec  format.Compressor
 
 	ledger *format.Ledger
 	index  format.Index
@@ -31,29 +29,17 @@ type writer struct {
 
 // Put writes a data frame and the index chunks that its records closed.
 func (s *writer) Put(_ context.Context, b *Batch) error {
-	for _, p := range b.notes {
-		s.problem(p)
-	}
-	b.notes = b.notes[:0]
+	s.notes(b)
 	s.dir.AddData(b.FrameHeader, s.offset, len(b.Frame), b.Records)
 	if err := s.write(b.Frame); err != nil {
 		return err
 	}
-	first := b.at - len(b.Records)
 	for i := range b.Records {
 		r := &b.Records[i]
 		if err := s.ledger.Add(r); err != nil {
 			return err
 		}
-		s.summary.add(r)
-		run := b.planned[first+i].run
-		if s.each != nil {
-			if run != nil {
-				s.each(run.info, r)
-			} else {
-				s.each(nil, r)
-			}
-		}
+		s.record(b, i)
 		for _, c := range s.index.Add(r) {
 			if err := s.writeChunk(&c); err != nil {
 				return err

@@ -1,0 +1,71 @@
+package stages
+
+import (
+	"context"
+
+	"tokar/backends"
+	"tokar/format"
+	"tokar/pipeline"
+)
+
+// CheckOptions say what is checked and who hears of it.
+type CheckOptions struct {
+	Workers int // 0: pipeline.Workers
+	// Skip leaves out entries of a token; nil checks all.
+	Skip    func(t *format.Token, e *backends.Entry) bool
+	Each    Each          // told of every entry, its findings with it
+	Problem func(Problem) // told of tokens that cannot be opened; required
+}
+
+// Check reads and validates tokens as Archive does, and writes nothing. What is
+// wrong with an entry is told to Each; an error means that not all was looked
+// at.
+func Check(ctx context.Context, inputs []Input, o CheckOptions) (*Summary, error) {
+	dst := &told{each: o.Each, problem: o.Problem, summary: &Summary{}}
+	src := &entries{inputs: inputs, skip: o.Skip}
+	defer src.close()
+	chain := func() ([]stage, error) { return []stage{&read{}, &validate{}}, nil }
+	err := pipeline.Forward(ctx, src, chain, dst, o.Workers)
+	dst.summary.Unstable = src.unstable
+	return dst.summary, err
+}
+
+// told is the sink of a run that only looks, and the part of every forward
+// run's that tells what was seen.
+type told struct {
+	each    Each
+	problem func(Problem)
+	summary *Summary
+}
+
+// Put tells of a part.
+func (s *told) Put(_ context.Context, b *Batch) error {
+	s.notes(b)
+	for i := range b.Records {
+		s.record(b, i)
+	}
+	b.release()
+	return nil
+}
+
+// notes tells what was found wrong before there was a record.
+func (s *told) notes(b *Batch) {
+	for _, p := range b.notes {
+		s.problem(p)
+	}
+	b.notes = b.notes[:0]
+}
+
+// record counts and tells the i-th record of a part.
+func (s *told) record(b *Batch, i int) {
+	r := &b.Records[i]
+	s.summary.add(r)
+	if s.each == nil {
+		return
+	}
+	var t *format.Token
+	if run := b.planned[b.at-len(b.Records)+i].run; run != nil {
+		t = run.info
+	}
+	s.each(t, r)
+}
