@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"path/filepath"
+	"strings"
 	"sync"
 
 	"tokar/backends"
@@ -30,6 +32,7 @@ type memToken struct {
 	changed []backends.Entry
 	again   map[string][]byte // what a changed entry holds when read again
 	failAt  string
+	dirs    []format.Directory
 }
 
 type memEntry struct {
@@ -39,6 +42,9 @@ type memEntry struct {
 	label  []byte
 	public bool
 	gone   bool
+
+	refused bool        // a link
+	attr    format.Attr // if known, instead of what all have
 }
 
 func newMemory(tokens ...*memToken) *memory {
@@ -81,16 +87,26 @@ func (m *memory) inputs(names ...string) []Input {
 
 func (m *memory) Kind() string { return "memory" }
 
-func (m *memory) Find(context.Context, string) (backends.Found, error) {
-	return backends.Found{}, nil
+// Find finds a token by its name.
+func (m *memory) Find(_ context.Context, path string) (found backends.Found, err error) {
+	if t := m.tokens[path]; t != nil {
+		dir, _ := filepath.Abs(filepath.Dir(path))
+		dir, err = filepath.EvalSymlinks(dir)
+		real := filepath.Join(dir, filepath.Base(path))
+		found.Tokens = []backends.Location{{Kind: "memory", Path: path, Real: real}}
+	}
+	return found, err
 }
+
+// IndexNames takes every byte of an index for a name.
+func (m *memory) IndexNames(index []byte) []string { return strings.Split(string(index), "") }
 
 func (m *memory) Open(_ context.Context, loc backends.Location) (backends.Token, error) {
 	t := m.tokens[loc.Path]
 	if t == nil {
 		return nil, errors.New("no such token")
 	}
-	info := &format.Token{Name: loc.Name, Kind: "memory", Label: t.name, Defaults: format.Attr{Known: true, Mode: 0o660, UID: 1, GID: 2}}
+	info := &format.Token{Name: loc.Name, Kind: "memory", Label: t.name, Defaults: format.Attr{Known: true, Mode: 0o660, UID: 1, GID: 2}, Directories: t.dirs}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.open++
@@ -154,9 +170,17 @@ func (o *memOpen) Read(_ context.Context, e *backends.Entry, r *format.Record, b
 		r.Flags |= format.Vanished
 		return nil
 	}
+	if entry.refused {
+		r.Flags |= format.Refused
+		r.Details.Findings = append(r.Details.Findings, format.Finding{Kind: "link", Offset: -1, Message: "a link"})
+		return nil
+	}
 	r.Data = append(buf[:0:len(buf)], data...)
 	r.Details.Label = entry.label
 	r.Details.Attr = format.Attr{Known: true, Mode: 0o640, UID: 1, GID: 2, MTime: int64(e.Place)}
+	if entry.attr.Known {
+		r.Details.Attr = entry.attr
+	}
 	return nil
 }
 

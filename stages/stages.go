@@ -2,6 +2,7 @@
 // archive, one stage a file, forward and reverse side by side:
 //
 //	read ⇄ restore      backends' bytes into records, records into a staging place
+//	compare             records with the entries of a token (reverse only)
 //	validate            by the token's kind, either way
 //	wrap ⇄ unwrap       everything that is not positively public
 //	MAC ⇄ verify MAC    every record
@@ -11,8 +12,8 @@
 // Forward the chain ends in a check that opens again what was sealed. At its
 // near end a source lists entries (entries.go) or reads frames (frames.go), at
 // its far end a sink writes the archive (write.go) or keeps its books
-// (books.go). The pipeline package runs it all; Archive, Verify, List, Cat and
-// Extract put it together.
+// (books.go). The pipeline package runs it all; Archive, Check, Verify, List,
+// Cat, Extract and Compare put it together.
 package stages
 
 import (
@@ -34,9 +35,10 @@ type Batch struct {
 	at      int       // how much of it was read
 	notes   []Problem // forward: what was found wrong before there was a record
 
-	ordinal uint64 // reverse: place among all frames
-	sealed  format.Frame
-	left    []bool // reverse: records that were not restored
+	ordinal     uint64 // reverse: place among all frames
+	sealed      format.Frame
+	left        []bool         // reverse: records that were not restored
+	differences [][]Difference // reverse: of each record, and the same entry of a token
 
 	arena    []byte // the records' bytes
 	metadata []byte // forward: details in clear

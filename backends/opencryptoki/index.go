@@ -36,6 +36,17 @@ func indexLines(index []byte, found *findings, yield func(line []byte, offset in
 	}
 }
 
+// IndexNames gives the object names in an OBJ.IDX; what is no name is passed
+// over.
+func (Backend) IndexNames(index []byte) (names []string) {
+	indexLines(index, &findings{}, func(line []byte, _ int) {
+		if isObjectName(line) {
+			names = append(names, string(line))
+		}
+	})
+	return names
+}
+
 const indexPath = objectsName + "/" + indexName
 
 // object is a file in TOK_OBJ that has an object's name, kept in 10 bytes or
