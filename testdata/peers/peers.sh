@@ -12,6 +12,7 @@ opencryptoki          | command -v pkcsslotd pkcsconf                        | t
 opensc                | command -v pkcs11-tool                               | the real openCryptoki library is not asked through PKCS#11
 openssl               | command -v openssl                                   | restored keys are not used
 util-linux            | command -v unshare                                   | openCryptoki cannot run apart from the one of this host
+iproute2              | command -v ip                                         | openCryptoki sessions have no network of their own, for ssh
 age                   | command -v age age-keygen                            | key slots are not opened by the age program
 zstd                  | command -v zstd                                      | archives are not opened by the zstd program
 xz-utils              | command -v xz                                        | archives are not opened by the xz program
