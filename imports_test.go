@@ -29,7 +29,8 @@ var layers = []struct {
 	{"pipeline", nil},
 	{"backends", []string{"format", "format/*"}},
 	{"backends/all", []string{"backends", "backends/*"}},
-	{"backends/*", []string{"backends", "format", "format/*"}},
+	{"backends/swap", []string{"backends"}},
+	{"backends/*", []string{"backends", "backends/swap", "format", "format/*"}},
 	{"format", nil},
 	{"format/*", []string{"format", "format/cryptoki"}},
 }
@@ -155,6 +156,8 @@ func TestImportRules(t *testing.T) {
 		{"backends/all", "tokar/backends/opencryptoki", true},
 		{"backends/opencryptoki", "tokar/backends", true},
 		{"backends/opencryptoki", "tokar/backends/softhsm2", false},
+		{"backends/opencryptoki", "tokar/backends/swap", true},
+		{"backends/swap", "tokar/format", false},
 		{"backends/opencryptoki", "tokar/stages", false},
 		{"format", "tokar/format/cryptoki", false},
 		{"format", "tokar/backends", false},

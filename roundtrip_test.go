@@ -145,7 +145,7 @@ func roundTrip(t *testing.T, dir string, paths ...string) (findings []string) {
 	_, err := stages.Extract(t.Context(), r, stages.ExtractOptions{
 		OpenOptions: stages.OpenOptions{Identities: []format.Identity{keyslot.NewPassphrase(secret)}},
 		Backend:     all.ByKind,
-		Place:       func(*format.Token) (string, bool, bool) { return dir, true, true },
+		Place:       func(*format.Token) stages.Place { return stages.Place{Dir: dir, Wanted: true, Whole: true} },
 		Select:      func(*format.Token, *format.Record) bool { return true },
 		Finding: func(tok *format.Token, f format.Finding) {
 			findings = append(findings, fmt.Sprintf("%s: %s", tok.Name, f.Message))

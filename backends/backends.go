@@ -21,8 +21,18 @@ var ErrBusy = errors.New("another tokar is at work on it")
 // ErrInUse: programs use the token, or may begin to at any moment.
 var ErrInUse = errors.New("in use")
 
-// ErrOther: what stands in the place is another token, or may be one.
+// ErrOther: what stands in the place is another token.
 var ErrOther = errors.New("another token")
+
+// ErrUnknown: what stands in the place may be the same token or another.
+var ErrUnknown = errors.New("it cannot be told whether it is the same token")
+
+// ErrOldCopy: the old token of an earlier restore is still kept.
+var ErrOldCopy = errors.New("an earlier restore's old copy is there")
+
+// ErrPartway: the token is not as it was before, and the run failed all the
+// same. The next run for it clears up.
+var ErrPartway = errors.New("stopped part-way")
 
 // ErrBadName: an archive carries a name that this kind of token cannot have.
 var ErrBadName = errors.New("a name that no such token has")
@@ -108,12 +118,17 @@ type Validator interface {
 	Validate(r *format.Record) (public bool, findings []format.Finding)
 }
 
+// Exists is the kind of a finding on an object that was to be restored by
+// itself, and stays as it is in the token.
+const Exists = "exists"
+
 // RestoreOptions say how a token is built, and what may happen to one that
 // stands in its place. The zero value changes nothing that cannot be told to be
 // the same token.
 type RestoreOptions struct {
 	Whole     bool // every entry will come; else only some
 	DryRun    bool // look whether it could be done; make nothing
+	Fresh     bool // what stands there is refused, whatever it is
 	PINs      PINs
 	Replace   bool // what stands there may be another token
 	InUse     bool // single objects go in though programs use the token
@@ -150,9 +165,10 @@ type Staging interface {
 	// What could not be set (owner, mode) is a finding, as is what of the token
 	// in the place goes or stays.
 	Finish(ctx context.Context) ([]format.Finding, error)
-	// Commit puts it in place, in one step.
-	Commit(ctx context.Context) error
-	// Close removes what was not committed.
+	// Commit puts it in place, in one step. On an error that is not ErrPartway
+	// all is as it was. What users of the token will not see is a finding.
+	Commit(ctx context.Context) ([]format.Finding, error)
+	// Close removes what was not committed, and what only building needed.
 	Close() error
 }
 

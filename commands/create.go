@@ -226,7 +226,7 @@ func (s *session) token(t *format.Token) {
 	}
 	s.report.name(quote(t.Name.String()))
 	for _, n := range t.Notes {
-		s.report.note("%s: %s", quote(t.Name.String()), escape(n))
+		s.report.note(t.Name.String(), n)
 	}
 }
 

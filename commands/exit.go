@@ -100,7 +100,7 @@ func codeOf(err error) int {
 		return exitPartway
 	case errors.As(err, &f):
 		return f.code
-	case errors.Is(err, backends.ErrBusy):
+	case isAny(err, backends.ErrBusy, backends.ErrInUse):
 		return exitBusy
 	case isAny(err, format.ErrNoKey, keyslot.ErrPassphrase):
 		return exitSecret
@@ -132,6 +132,14 @@ func todo(err error) string {
 		return "extract into another directory with -C DIR"
 	case errors.Is(err, backends.ErrBusy):
 		return "try again later"
+	case errors.Is(err, backends.ErrInUse):
+		return "stop pkcsslotd and the programs that use the token, and try again; single objects go in with --token-in-use"
+	case errors.Is(err, backends.ErrOther):
+		return "extract into another directory with -C DIR; or --replace-token puts the archive's token in its place and keeps the old one beside it"
+	case errors.Is(err, backends.ErrUnknown):
+		return "if you know that it is the same token, --keep-pins keeps its PINs of today; --roll-back-pins takes the archive's"
+	case errors.Is(err, backends.ErrOldCopy):
+		return "see what of it is still needed, then remove or rename it"
 	}
 	return ""
 }

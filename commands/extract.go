@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
+	"tokar/backends"
 	"tokar/backends/all"
 	"tokar/format"
 	"tokar/stages"
@@ -26,16 +28,30 @@ func extractCommand() *command {
 tokar x -i restore.key -f backup.tokar -C dir
 tokar x -i restore.key -f backup.tokar -C dir 'swtok/1*'
 tokar x -n -i restore.key -f backup.tokar`,
-		text: `A token is restored as DIR/TOKEN, which must not be there. Nothing is in its
-place before the whole archive was read and proved. PATTERN is a shell pattern
-for TOKEN, TOKEN/OBJECT or OBJECT; quote it from the shell. Damaged objects are
-left out and named, unless --damaged is given.`,
+		text: `A token is restored as DIR/TOKEN. Nothing is in its place before the whole
+archive was read and proved; then it is there in one step. PATTERN is a shell
+pattern for TOKEN, TOKEN/OBJECT or OBJECT; quote it from the shell. Damaged
+objects are left out and named, unless --damaged is given.
+
+A token that is there already is replaced whole, and stays beside as
+TOKEN.tokar-old, if it is the archive's. If its PINs have changed since, those
+of today stay and only the objects are restored. Another token, and one that
+cannot be told without a PIN to be the same, is left alone; so is one that
+programs may be using. Flags below say otherwise. Single objects go into a token
+that is there without a change to anything else in it.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 			directoryFlag("restore into `DIR`; counts for the patterns that follow"),
 		}, identityFlags(), selectionFlags(), []cli.Flag{
+			&cli.StringFlag{Name: "as", Usage: "restore the one token chosen under another `NAME`"},
 			&cli.BoolFlag{Name: "damaged", Usage: "restore damaged objects too, as they are"},
-			&cli.BoolFlag{Name: "keep-existing", Aliases: []string{"k"}, Usage: "for tar's fingers; a token that exists is never touched, and makes the whole restore refuse"},
+			&cli.BoolFlag{Name: "overwrite", Usage: "single objects replace those in the token that have other bytes"},
+			&cli.BoolFlag{Name: "keep-existing", Aliases: []string{"k"}, Usage: "refuse if a token that is to be restored is there already"},
+			&cli.BoolFlag{Name: "no-keep", Usage: "do not keep the token that is replaced as TOKEN.tokar-old"},
+			&cli.BoolFlag{Name: "keep-pins", Usage: "keep the PINs of today, though it cannot be told whether it is the same token"},
+			&cli.BoolFlag{Name: "roll-back-pins", Usage: "take the archive's PINs; who knows only those of today is locked out, and a PIN locked by wrong tries is open again"},
+			&cli.BoolFlag{Name: "replace-token", Usage: "replace another token: its keys are then in TOKEN.tokar-old only"},
+			&cli.BoolFlag{Name: "token-in-use", Usage: "put single objects into a token that programs use; they may not see them before they are started again"},
 			&cli.BoolFlag{Name: "to-stdout", Aliases: []string{"O"}, Usage: "write the objects named TOKEN/OBJECT to stdout, as cat does"},
 			jobsFlag(),
 			dryRunFlag(),
@@ -58,10 +74,12 @@ func runExtract(s *session, c *cli.Context) error {
 
 type extractOptions struct {
 	openOptions
-	sel     *selection
-	dir     string // where there are no patterns
-	damaged bool
-	dryRun  bool
+	sel      *selection
+	dir      string      // where there are no patterns
+	as       format.Name // instead of the token's own
+	damaged  bool
+	dryRun   bool
+	existing backends.RestoreOptions
 }
 
 func extractOptionsOf(s *session, c *cli.Context) (o extractOptions, err error) {
@@ -72,8 +90,45 @@ func extractOptionsOf(s *session, c *cli.Context) (o extractOptions, err error) 
 	if o.sel, err = selectionOf(s, c); err != nil {
 		return o, err
 	}
+	if o.existing, err = existingOf(s, c); err != nil {
+		return o, err
+	}
+	if name := c.String("as"); name != "" {
+		if o.as, err = format.ParseName(name); err != nil {
+			return o, usagef(s.name, "--as %s: %w", quote(name), err)
+		}
+	}
 	o.openOptions, err = openOptionsOf(s, c)
 	return o, err
+}
+
+// existingOf says what may happen to tokens that are there.
+func existingOf(s *session, c *cli.Context) (backends.RestoreOptions, error) {
+	o := backends.RestoreOptions{
+		DryRun:    c.Bool("dry-run"),
+		Fresh:     c.Bool("keep-existing"),
+		Replace:   c.Bool("replace-token"),
+		InUse:     c.Bool("token-in-use"),
+		Overwrite: c.Bool("overwrite"),
+		NoKeep:    c.Bool("no-keep"),
+	}
+	said := 0
+	for _, choice := range []struct {
+		flag string
+		pins backends.PINs
+	}{{"keep-pins", backends.KeepPINs}, {"roll-back-pins", backends.RollBackPINs}} {
+		if c.Bool(choice.flag) {
+			o.PINs = choice.pins
+			said++
+		}
+	}
+	if o.Replace {
+		said++
+	}
+	if said > 1 {
+		return o, usagef(s.name, "--keep-pins, --roll-back-pins and --replace-token exclude each other")
+	}
+	return o, nil
 }
 
 // extract restores what is selected of an archive.
@@ -88,8 +143,13 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 	if err := o.checkDirs(); err != nil {
 		return left(err, "nothing was restored")
 	}
-	x := &extraction{session: s, o: o, dirs: map[string]string{}}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	x := &extraction{session: s, o: o, dirs: map[string]string{}, refuse: cancel}
 	sum, err := stages.Extract(ctx, in.Reader, x.options())
+	if cause := context.Cause(ctx); err != nil && codeOf(cause) == exitUsage {
+		err = cause
+	}
 	if sum != nil {
 		s.note(sum)
 		s.summary.Committed, s.summary.DryRun = x.committed, o.dryRun
@@ -97,7 +157,7 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 	var part *stages.PartError
 	switch {
 	case errors.As(err, &part):
-		return left(err, "restored: "+quoteAll(part.Done)+"; the others were not touched")
+		return left(err, restoredSoFar(part.Done))
 	case err != nil:
 		return left(in.explain(err), "nothing was restored")
 	}
@@ -134,6 +194,17 @@ type extraction struct {
 	bytes     uint64
 	dirs      map[string]string // of each token that is restored
 	last      *format.Token     // the last one noted in dirs
+	refuse    context.CancelCauseFunc
+
+	mu      sync.Mutex
+	renamed *format.Token // the one that --as means
+}
+
+func restoredSoFar(done []string) string {
+	if len(done) == 0 {
+		return "the next restore of this token clears up"
+	}
+	return "restored: " + quoteAll(done) + "; the others were not touched"
 }
 
 func (x *extraction) options() stages.ExtractOptions {
@@ -142,19 +213,62 @@ func (x *extraction) options() stages.ExtractOptions {
 	return stages.ExtractOptions{
 		OpenOptions: open,
 		Backend:     all.ByKind,
-		Place: func(t *format.Token) (dir string, whole, wanted bool) {
-			whole, wanted = x.o.sel.token(t)
-			return x.place(t), whole, wanted
+		Place: func(t *format.Token) stages.Place {
+			whole, wanted := x.o.sel.token(t)
+			if whole && wanted {
+				x.rename(t)
+			}
+			return stages.Place{Dir: x.place(t), Name: x.o.as, Whole: whole, Wanted: wanted}
 		},
-		Select:  x.o.sel.entry,
-		Damaged: x.o.damaged,
-		DryRun:  x.o.dryRun,
-		Left:    x.left,
-		Finding: func(t *format.Token, f format.Finding) { x.report.finding(t.Name.String(), "", f) },
+		Select: func(t *format.Token, r *format.Record) bool {
+			wanted := x.o.sel.entry(t, r)
+			if wanted {
+				x.rename(t)
+			}
+			return wanted
+		},
+		Damaged:  x.o.damaged,
+		Existing: x.o.existing,
+		Left:     x.left,
+		Finding:  x.found,
+		Note: func(t *format.Token, message string) {
+			x.report.note(x.nameOf(t), message)
+		},
 		Committed: func(t *format.Token, dir string) {
 			x.report.changed = true
-			x.committed = append(x.committed, t.Name.String())
+			x.committed = append(x.committed, x.nameOf(t))
 		},
+	}
+}
+
+// rename takes t for the token that --as means; a second one is refused.
+func (x *extraction) rename(t *format.Token) {
+	if len(x.o.as) == 0 {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.renamed == nil {
+		x.renamed = t
+	}
+	if x.renamed != t {
+		x.refuse(usagef(x.name, "--as is for one token, and %s are chosen", quoteAll([]string{x.renamed.Name.String(), t.Name.String()})))
+	}
+}
+
+// nameOf is what a token is called where it is restored.
+func (x *extraction) nameOf(t *format.Token) string {
+	if len(x.o.as) > 0 {
+		return x.o.as.String()
+	}
+	return t.Name.String()
+}
+
+// found names what could not be set, or what of a token goes or stays.
+func (x *extraction) found(t *format.Token, f format.Finding) {
+	x.report.finding(x.nameOf(t), "", f)
+	if f.Kind == backends.Exists {
+		x.objects--
 	}
 }
 
@@ -172,7 +286,7 @@ func (x *extraction) each(t *format.Token, r *format.Record) {
 	}
 	if r.Kind != format.KindToken {
 		if t != x.last {
-			x.dirs[t.Name.String()], x.last = x.place(t), t
+			x.dirs[x.nameOf(t)], x.last = x.place(t), t
 		}
 		x.bytes += uint64(r.Size)
 		if r.Kind == format.KindObject {

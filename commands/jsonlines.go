@@ -102,6 +102,16 @@ func (j *jsonLines) finding(token, entry string, f format.Finding) {
 	j.write(line)
 }
 
+type jsonNote struct {
+	jsonHead
+	jsonName
+	Message string `json:"message"`
+}
+
+func (j *jsonLines) note(token, message string) {
+	j.write(jsonNote{jsonHead{"note", schema}, nameOf(token, ""), message})
+}
+
 type jsonWarning struct {
 	jsonHead
 	Message string `json:"message"`

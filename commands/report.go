@@ -61,9 +61,12 @@ func (r *report) detail(form string, args ...any) {
 }
 
 // note tells what an operator must know of a token.
-func (r *report) note(form string, args ...any) {
-	if !r.quiet {
-		r.say("note: "+form, args...)
+func (r *report) note(token, message string) {
+	switch {
+	case r.json != nil:
+		r.json.note(token, message)
+	case !r.quiet:
+		r.say("note: %s: %s", quote(token), escape(message))
 	}
 }
 

@@ -265,7 +265,7 @@ func TestDiskFailsAnywhere(t *testing.T) {
 		x := ExtractOptions{
 			OpenOptions: opening(restoreKey),
 			Backend:     func(string) (backends.Backend, error) { return m, nil },
-			Place:       func(*format.Token) (string, bool, bool) { return "", true, true },
+			Place:       func(*format.Token) Place { return Place{Dir: "", Wanted: true, Whole: true} },
 			Select:      func(*format.Token, *format.Record) bool { return true },
 		}
 		var out bytes.Buffer
@@ -306,7 +306,7 @@ func TestStoppedAnywhere(t *testing.T) {
 			x := ExtractOptions{
 				OpenOptions: opening(restoreKey),
 				Backend:     func(string) (backends.Backend, error) { return m, nil },
-				Place:       func(*format.Token) (string, bool, bool) { step(); return "", true, true },
+				Place:       func(*format.Token) Place { step(); return Place{Dir: "", Wanted: true, Whole: true} },
 				Select:      func(*format.Token, *format.Record) bool { step(); return true },
 			}
 			x.Workers, x.Each = workers, func(*format.Token, *format.Record) { step() }

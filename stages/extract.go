@@ -14,17 +14,21 @@ import (
 type ExtractOptions struct {
 	OpenOptions
 	Backend func(kind string) (backends.Backend, error) // required
-	// Place says below which directory a token goes, whether the whole of it,
-	// and whether it is wanted at all. It may be called from several workers.
-	Place func(t *format.Token) (dir string, whole, wanted bool)
+	// Place says where a token goes. It may be called from several workers.
+	Place func(t *format.Token) Place
 	// Select says which entries of a token that is wanted. Of one that is wanted
 	// whole, what it leaves out is left out of the token's index too.
 	Select  func(t *format.Token, r *format.Record) bool
 	Damaged bool // damaged entries too
-	DryRun  bool // everything but writing
+	// Existing says what may happen to tokens that are there; its Whole and Note
+	// are not used.
+	Existing backends.RestoreOptions
+	// Note is told what the operator should know of a token.
+	Note func(t *format.Token, message string)
 	// Left is told of entries that were chosen and not restored, in order.
 	Left Each
-	// Finding is told what could not be set on what was restored.
+	// Finding is told what could not be set on what was restored, and what of a
+	// token that was there goes or stays.
 	Finding func(t *format.Token, f format.Finding)
 	// Committed is told of each token that is in its place.
 	Committed func(t *format.Token, dir string)
@@ -52,12 +56,12 @@ func Extract(ctx context.Context, r io.Reader, o ExtractOptions) (*Summary, erro
 		return a.sum, fmt.Errorf("%w: a verifier's key lists and verifies; restoring needs a restore key", format.ErrNoKey)
 	}
 	s := &restorer{ExtractOptions: o, tokens: a.tokens, sum: a.sum}
-	defer s.close()
 	near := func() []stage { return []stage{&read{restore: s}, &validate{tokens: a.tokens}} }
-	if err := a.run(ctx, o.Workers, near, s.order); err != nil {
-		return a.sum, err
+	err = a.run(ctx, o.Workers, near, s.order)
+	if err == nil {
+		err = s.commit(ctx)
 	}
-	return a.sum, s.commit(ctx)
+	return a.sum, s.close(err)
 }
 
 // restorer gives records to their tokens' stagings.
@@ -109,47 +113,45 @@ func (s *restorer) put(ctx context.Context, b *Batch) error {
 }
 
 func (s *restorer) wants(t *format.Token, r *format.Record) bool {
-	_, _, wanted := s.Place(t)
-	return wanted && s.Select(t, r)
+	return s.Place(t).Wanted && s.Select(t, r)
 }
 
-func (s *restorer) wantsWhole(t *format.Token) bool {
-	_, whole, wanted := s.Place(t)
-	return whole && wanted
-}
-
-// leaveOut tells a token that is otherwise wanted whole of what is not.
-func (s *restorer) leaveOut(t *tokenState, r *format.Record) error {
-	if !s.wantsWhole(t.info) || r.Kind.Skippable() {
-		return nil
-	}
-	staging, err := s.staging(context.Background(), t)
-	if err != nil || s.DryRun {
-		return err
-	}
-	return staging.Order(r, true)
-}
-
-// give puts records into a token's staging place, which is made when the first
-// arrives.
+// give puts records into a token's staging place.
 func (s *restorer) give(ctx context.Context, t *tokenState, rs []*format.Record) error {
 	staging, err := s.staging(ctx, t)
-	if err != nil || s.DryRun {
+	if err != nil {
 		return err
 	}
+	t.touch()
 	return staging.Put(ctx, rs)
 }
 
+// staging is a token's staging place; nothing is made before something is put
+// there, or at once where the whole token is wanted.
 func (s *restorer) staging(ctx context.Context, t *tokenState) (backends.Staging, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.begun {
 		return t.staging, nil
 	}
-	dir, whole, _ := s.Place(t.info)
+	place := s.Place(t.info)
+	o := s.Existing
+	o.Whole = place.Whole
+	o.Note = func(message string) {
+		if s.Note != nil {
+			s.Note(t.info, message)
+		}
+	}
+	info := t.info
+	if len(place.Name) > 0 {
+		renamed := *info
+		renamed.Name = place.Name
+		info = &renamed
+	}
 	var err error
-	t.staging, err = t.backend.Restore(ctx, dir, t.info, backends.RestoreOptions{Whole: whole, DryRun: s.DryRun})
+	t.staging, err = t.backend.Restore(ctx, place.Dir, info, o)
 	t.begun = err == nil
+	t.touched = t.touched || place.Whole
 	return t.staging, err
 }
 
@@ -158,19 +160,21 @@ func (s *restorer) order(b *Batch, t *format.Token, r *format.Record, i int) err
 	if s.Each != nil {
 		s.Each(t, r)
 	}
-	state := s.tokens.byNumber(r.Token)
-	switch {
-	case r.Kind == format.KindEndOfToken && s.wantsWhole(t): // it is made though it has no entries
-		_, err := s.staging(context.Background(), state)
-		return err
-	case r.Kind.Descriptor():
+	if r.Kind == format.KindArchive || r.Kind == format.KindToken {
 		return nil
-	case !s.wants(t, r):
-		return s.leaveOut(state, r)
+	}
+	place := s.Place(t)
+	if !place.Wanted || r.Kind.Skippable() && !s.Select(t, r) {
+		return nil
+	}
+	state := s.tokens.byNumber(r.Token)
+	if r.Kind == format.KindEndOfToken {
+		return s.ended(state, place)
 	}
 	left := b.left[i]
 	gone := r.Flags&format.Vanished != 0
-	if left && !gone {
+	wants := s.Select(t, r)
+	if wants && left && !gone {
 		s.sum.Left++
 		if s.Left != nil {
 			s.Left(t, r)
@@ -180,58 +184,89 @@ func (s *restorer) order(b *Batch, t *format.Token, r *format.Record, i int) err
 		return nil
 	}
 	staging, err := s.staging(context.Background(), state)
-	if err != nil || s.DryRun {
+	if err != nil {
 		return err
 	}
-	if r.Supersedes != format.NoSeq && (!left || gone) {
-		if err := staging.Put(context.Background(), []*format.Record{r}); err != nil {
+	if wants && r.Supersedes != format.NoSeq && (!left || gone) {
+		if err := s.give(context.Background(), state, []*format.Record{r}); err != nil {
 			return err
 		}
 	}
 	return staging.Order(r, left)
 }
 
-// commit finishes every staging place, then puts one after the other in place.
-func (s *restorer) commit(ctx context.Context) error {
-	if s.DryRun {
+// ended makes a token that is wanted whole though it has no entries, and lets
+// go of one of which nothing is restored.
+func (s *restorer) ended(t *tokenState, place Place) error {
+	if place.Whole {
+		_, err := s.staging(context.Background(), t)
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.staging == nil || t.touched {
 		return nil
 	}
+	err := t.staging.Close()
+	t.staging, t.begun = nil, false
+	return err
+}
+
+// commit finishes every staging place, then puts one after the other in place.
+func (s *restorer) commit(ctx context.Context) error {
 	staged := s.tokens.staged()
 	for _, t := range staged {
 		findings, err := t.staging.Finish(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.info.Name, err)
 		}
-		for _, f := range findings {
-			s.sum.Findings++
-			if s.Finding != nil {
-				s.Finding(t.info, f)
-			}
-		}
+		s.found(t, findings)
+	}
+	if s.Existing.DryRun {
+		return nil
 	}
 	var done []string
 	for _, t := range staged {
-		if err := t.staging.Commit(ctx); err != nil {
+		findings, err := t.staging.Commit(ctx)
+		if err != nil {
 			err = fmt.Errorf("%s: %w", t.info.Name, err)
-			if len(done) > 0 {
+			if len(done) > 0 || errors.Is(err, backends.ErrPartway) {
 				return &PartError{Done: done, Err: err}
 			}
 			return err
 		}
 		done = append(done, t.info.Name.String())
 		if s.Committed != nil {
-			dir, _, _ := s.Place(t.info)
-			s.Committed(t.info, dir)
+			s.Committed(t.info, s.Place(t.info).Dir)
 		}
+		s.found(t, findings)
 	}
 	return nil
 }
 
-// close removes what was not committed.
-func (s *restorer) close() error {
-	var errs []error
-	for _, t := range s.tokens.staged() {
-		errs = append(errs, t.staging.Close())
+func (s *restorer) found(t *tokenState, findings []format.Finding) {
+	for _, f := range findings {
+		s.sum.Findings++
+		if s.Finding != nil {
+			s.Finding(t.info, f)
+		}
 	}
-	return errors.Join(errs...)
+}
+
+// close removes what was not committed, and what only building needed. What
+// stays of a token that is in its place is a finding.
+func (s *restorer) close(err error) error {
+	for _, t := range s.tokens.all() {
+		if t.staging == nil {
+			continue
+		}
+		switch cerr := t.staging.Close(); {
+		case cerr == nil:
+		case err == nil:
+			s.found(t, []format.Finding{{Kind: "left-behind", Offset: -1, Message: cerr.Error() + "; the next restore of this token removes it"}})
+		default:
+			err = fmt.Errorf("%w; %w", err, cerr)
+		}
+	}
+	return err
 }

@@ -224,11 +224,11 @@ func (s *memStaging) Order(r *format.Record, _ bool) error {
 
 func (s *memStaging) Finish(context.Context) ([]format.Finding, error) { return nil, nil }
 
-func (s *memStaging) Commit(context.Context) error {
+func (s *memStaging) Commit(context.Context) ([]format.Finding, error) {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
 	s.m.restored[s.name], s.m.order[s.name] = s.put, s.order
-	return nil
+	return nil, nil
 }
 
 func (s *memStaging) Close() error {

@@ -49,7 +49,7 @@ func extractAll(b []byte, m *memory, workers int) (*Summary, error) {
 	o := ExtractOptions{
 		OpenOptions: opening(restoreKey),
 		Backend:     func(string) (backends.Backend, error) { return m, nil },
-		Place:       func(*format.Token) (string, bool, bool) { return "", true, true },
+		Place:       func(*format.Token) Place { return Place{Dir: "", Wanted: true, Whole: true} },
 		Select:      func(*format.Token, *format.Record) bool { return true },
 	}
 	o.Workers = workers

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -33,6 +34,7 @@ type tokenState struct {
 
 	mu      sync.Mutex
 	begun   bool // Restore was called
+	touched bool // something of it is restored
 	staging backends.Staging
 }
 
@@ -143,16 +145,23 @@ func (s *tokens) info(number uint32) *format.Token {
 	return nil
 }
 
-// staged lists the tokens that are being restored, in archive order.
+// staged lists the tokens of which something is restored, in archive order.
 func (s *tokens) staged() []*tokenState {
+	return slices.DeleteFunc(s.all(), func(t *tokenState) bool { return !t.touched })
+}
+
+// all lists the tokens that are known, in archive order.
+func (s *tokens) all() []*tokenState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []*tokenState
-	for _, t := range s.byNum {
-		if t.staging != nil {
-			list = append(list, t)
-		}
-	}
+	list := slices.Collect(maps.Values(s.byNum))
 	slices.SortFunc(list, func(a, b *tokenState) int { return cmp.Compare(a.number, b.number) })
 	return list
+}
+
+// touch notes that something of the token is restored.
+func (t *tokenState) touch() {
+	t.mu.Lock()
+	t.touched = true
+	t.mu.Unlock()
 }

@@ -287,7 +287,7 @@ func (f *vectorFile) extract(t *testing.T, v *vector, b []byte) {
 	_, err := Extract(context.Background(), stream(b), ExtractOptions{
 		OpenOptions: OpenOptions{Identities: []format.Identity{f.identity(t, v, "restore")}, Workers: 2},
 		Backend:     func(string) (backends.Backend, error) { return m, nil },
-		Place:       func(*format.Token) (string, bool, bool) { return "", true, true },
+		Place:       func(*format.Token) Place { return Place{Dir: "", Wanted: true, Whole: true} },
 		Select:      func(*format.Token, *format.Record) bool { return true },
 	})
 	if got := className(err); got != v.Expect.Stream {

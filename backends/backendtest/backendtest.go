@@ -155,7 +155,8 @@ func (s suite) roundTrip(t *testing.T) {
 	if _, err := os.Lstat(target); err == nil {
 		t.Error("it is in its place before Commit")
 	}
-	check(t, staging.Commit(context.Background()))
+	_, err := staging.Commit(context.Background())
+	check(t, err)
 	check(t, staging.Close())
 	same(t, tok, s.read(t, target))
 	only(t, dir, tok.info.Name.Components()[0])
@@ -189,12 +190,14 @@ func (s suite) targetExists(t *testing.T) {
 	staging := s.restore(t, dir, tok)
 	target := filepath.Join(append([]string{dir}, tok.info.Name.Components()...)...)
 	check(t, os.MkdirAll(target, 0o755))
-	if err := staging.Commit(context.Background()); !errors.Is(err, backends.ErrExists) {
+	if _, err := staging.Commit(context.Background()); !errors.Is(err, backends.ErrExists) {
 		t.Errorf("Commit over something that came meanwhile: %v", err)
 	}
 	check(t, staging.Close())
+	check(t, os.Remove(target))
+	check(t, os.WriteFile(target, nil, 0o600))
 	if _, err := s.Restore(context.Background(), dir, tok.info, backends.RestoreOptions{Whole: true}); !errors.Is(err, backends.ErrExists) {
-		t.Errorf("Restore over something: %v", err)
+		t.Errorf("Restore over a file: %v", err)
 	}
 	only(t, dir, tok.info.Name.Components()[0])
 }
@@ -203,10 +206,11 @@ func (s suite) busy(t *testing.T) {
 	tok := s.read(t, s.makeToken(t))
 	dir := t.TempDir()
 	staging := s.restore(t, dir, tok)
-	if _, err := s.Restore(context.Background(), dir, tok.info, backends.RestoreOptions{}); !errors.Is(err, backends.ErrBusy) {
+	if _, err := s.Restore(context.Background(), dir, tok.info, backends.RestoreOptions{Whole: true}); !errors.Is(err, backends.ErrBusy) {
 		t.Errorf("a second restore of one token: %v", err)
 	}
-	check(t, staging.Commit(context.Background()))
+	_, err := staging.Commit(context.Background())
+	check(t, err)
 	check(t, staging.Close())
 }
 
@@ -235,7 +239,7 @@ func (s suite) hostileNames(t *testing.T) {
 		}
 		info := *tok.info
 		info.Name = format.Name(name)
-		if _, err := s.Restore(ctx, dir, &info, backends.RestoreOptions{}); !errors.Is(err, backends.ErrBadName) {
+		if _, err := s.Restore(ctx, dir, &info, backends.RestoreOptions{Whole: true}); !errors.Is(err, backends.ErrBadName) {
 			t.Errorf("a token named %q: %v", name, err)
 		}
 	}
@@ -276,7 +280,8 @@ func (s suite) supersede(t *testing.T) {
 	check(t, staging.Order(&again, false))
 	_, err = staging.Finish(ctx)
 	check(t, err)
-	check(t, staging.Commit(ctx))
+	_, err = staging.Commit(ctx)
+	check(t, err)
 	check(t, staging.Close())
 	same(t, tok, s.read(t, filepath.Join(append([]string{dir}, tok.info.Name.Components()...)...)))
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokar/backends"
+	"tokar/backends/swap"
 	"tokar/format"
 )
 
@@ -198,7 +199,7 @@ func noToken(name string) string {
 		return "state of a change of HSM master keys"
 	case strings.HasSuffix(name, oldSuffix):
 		return "an old copy that a restore kept"
-	case strings.HasSuffix(name, stagingSuffix):
+	case strings.HasSuffix(name, swap.Suffix):
 		return "a restore that did not end left it"
 	case strings.HasSuffix(name, "_BAK"):
 		return "the copy that pkcstok_migrate keeps"

@@ -74,6 +74,12 @@ const (
 
 	// NotSet: owner, mode or time could not be restored.
 	NotSet = "not-set"
+	// PINsKept: the archive's PIN state was not restored, today's stays.
+	PINsKept = "pins-kept"
+	// Dropped: objects of the token that was replaced are not in the archive.
+	Dropped = "dropped"
+	// Segment: shared memory stays, and hides from programs what was restored.
+	Segment = "segment"
 	// NewIndex: OBJ.IDX was made anew of the objects restored.
 	NewIndex = "new-index"
 )

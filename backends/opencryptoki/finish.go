@@ -12,20 +12,23 @@ import (
 	"tokar/format"
 )
 
-// Finish completes the index, syncs every file, sets the directories' owners,
-// modes and times, the deepest first, and syncs them.
+// Finish decides what happens to the token that stands there, completes the
+// index, syncs every file, sets the directories' owners, modes and times, the
+// deepest first, and syncs them.
 func (s *staging) Finish(ctx context.Context) ([]format.Finding, error) {
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), s.start()); err != nil {
 		return nil, err
 	}
 	var found findings
-	for _, step := range []func() error{
-		func() error { return s.finishIndex(&found) },
-		s.syncFiles,
-		s.finishDirs,
-	} {
-		if err := step(); err != nil {
-			return nil, fmt.Errorf("cannot restore token %s: %w", s.token.Name, err)
+	steps := []func(*findings) error{s.decide, s.reportDropped, s.finishIndex, s.syncFiles, s.finishDirs}
+	if s.merge != nil {
+		steps = []func(*findings) error{s.merge.allowed, s.merge.build}
+	} else if s.dir < 0 {
+		steps = steps[:2]
+	}
+	for _, step := range steps {
+		if err := step(&found); err != nil {
+			return nil, s.refused(err)
 		}
 	}
 	return append(found.all(), s.notSet.findings()...), nil
@@ -33,7 +36,7 @@ func (s *staging) Finish(ctx context.Context) ([]format.Finding, error) {
 
 // syncFiles makes the files durable: few one by one, for syncfs waits for all
 // other writers too; many at once, for fsync costs some 0.1 ms each.
-func (s *staging) syncFiles() error {
+func (s *staging) syncFiles(*findings) error {
 	if s.files > len(s.names) {
 		return unix.Syncfs(s.dir)
 	}
@@ -56,13 +59,12 @@ func (s *staging) syncFile(parts []string) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	return unix.Fsync(fd)
+	return errors.Join(unix.Fsync(fd), unix.Close(fd))
 }
 
 // finishDirs sets and syncs the directories; those of the descriptor stand
 // parents first.
-func (s *staging) finishDirs() error {
+func (s *staging) finishDirs(*findings) error {
 	for _, d := range slices.Backward(s.token.Directories) {
 		if err := s.finishDir(d); err != nil {
 			return fmt.Errorf("directory %s: %w", d.Name, err)
@@ -90,31 +92,75 @@ func (s *staging) finishDir(d format.Directory) error {
 	return unix.Fsync(fd)
 }
 
-// Commit renames the place to the token's name, in one step that fails if
-// something took the name meanwhile.
-func (s *staging) Commit(ctx context.Context) error {
+// Commit swaps the place with what stands there, under the token's lock, and
+// removes the shared memory that would hide it.
+func (s *staging) Commit(ctx context.Context) ([]format.Finding, error) {
 	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	err := s.commit(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot put token %s in place: %w", s.token.Name, err)
+	}
+	var found findings
+	s.freshen(&found)
+	return found.all(), nil
+}
+
+func (s *staging) commit(ctx context.Context) error {
+	if s.merge == nil || !s.o.InUse {
+		if err := s.where.inUse(); err != nil {
+			return err
+		}
+	}
+	unlock, err := s.where.lock(ctx)
+	if err != nil {
 		return err
+	}
+	defer unlock()
+	if s.merge != nil {
+		return s.merge.commit()
 	}
 	parts := s.token.Name.Components()
 	parent, err := s.makeParents(parts[:len(parts)-1])
-	if err == nil {
-		err = rename(s.base, s.place, parent, parts[len(parts)-1])
-		if err == nil {
-			s.committed = true
-			err = errors.Join(unix.Fsync(parent), unix.Fsync(s.base))
-		}
-		unix.Close(parent)
-	}
 	if err != nil {
-		return fmt.Errorf("cannot put token %s in place: %w", s.token.Name, err)
+		return err
+	}
+	unix.Close(parent)
+	inode, keep := uint64(0), ""
+	if s.live != nil {
+		if watch(s.live.dir, s.live.objects) != s.live.watched {
+			return fmt.Errorf("%w: it changed meanwhile", backends.ErrInUse)
+		}
+		inode = s.live.inode
+	}
+	if s.live != nil && !s.live.bare && !s.o.NoKeep {
+		keep = parts[len(parts)-1] + oldSuffix
+	}
+	if err := s.swap.Swap(parts, inode, keep); err != nil {
+		return err
+	}
+	if keep != "" {
+		s.note("the token that stood here is kept as %s; remove it when it is no longer needed", keep)
 	}
 	return nil
 }
 
+// freshen removes the token's stale shared memory, and tells what users of the
+// token will see if it stays.
+func (s *staging) freshen(found *findings) {
+	stays, err := s.where.removeStale()
+	switch {
+	case err != nil:
+		found.add(Segment, "", -1, "its shared memory could not be removed: %v; until it is, programs do not see what was restored", err)
+	case stays != "":
+		found.add(Segment, "", -1, "%s; programs that use the token, and such as start before the last of them has ended, may not see what was restored", stays)
+	}
+}
+
 // makeParents makes the directories above a token, such as tpm above tpm/USER,
-// where they are not there. Commit has no findings: what the system refuses to
-// set on them stays as it is.
+// where they are not there. Commit has no findings on them: what the system
+// refuses to set stays as it is.
 func (s *staging) makeParents(parts []string) (int, error) {
 	fd, err := makeDirs(s.base, nil)
 	for i := 0; i < len(parts) && err == nil; i++ {
@@ -140,43 +186,4 @@ func (s *staging) parentAttr() format.Attr {
 		a = format.Attr{Mode: mode & dirMode, UID: uid, GID: gid}
 	}
 	return a
-}
-
-// rename moves a directory to a name that must be free.
-func rename(from int, place string, to int, name string) error {
-	err := unix.Renameat2(from, place, to, name, unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
-		// A file system without that flag: look first. What slips in between
-		// would have to be an empty directory to be replaced.
-		err = unix.EEXIST
-		if !exists(to, name) {
-			err = unix.Renameat(from, place, to, name)
-		}
-	}
-	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTEMPTY) {
-		return backends.ErrExists
-	}
-	return err
-}
-
-// Close removes what was not committed, and the debris of an earlier run.
-func (s *staging) Close() error {
-	var err error
-	if s.dir >= 0 && !s.committed {
-		err = s.root.RemoveAll(s.place)
-	}
-	if s.dir >= 0 {
-		err = errors.Join(err, s.root.RemoveAll(s.debris()))
-	}
-	if s.root != nil {
-		s.root.Close()
-		s.root = nil
-	}
-	for _, fd := range []*int{&s.dir, &s.base} {
-		if *fd >= 0 {
-			unix.Close(*fd)
-			*fd = -1
-		}
-	}
-	return err
 }

@@ -12,14 +12,27 @@ import (
 type order struct {
 	index []byte          // names of the objects that OBJ.IDX listed, as they came
 	out   map[string]bool // listed, and left out
+	came  []uint64        // names of all objects that came, where others stand
 }
 
 // Order tells which entries came and which were left out.
 func (s *staging) Order(r *format.Record, left bool) error {
-	if r.Kind != format.KindObject || r.Flags&format.Unlisted != 0 {
+	if s.same != nil {
+		s.same.Learn(r)
+	}
+	if r.Kind != format.KindObject || !isObjectName(r.Name) {
 		return nil
 	}
 	o := &s.order
+	if s.live != nil && !left {
+		o.came = append(o.came, objectKey(r.Name))
+	}
+	if r.Flags&format.Unlisted != 0 {
+		return nil
+	}
+	if s.merge != nil {
+		left = false // in the archive's order, wanted or not
+	}
 	name := string(r.Name)
 	again := r.Supersedes != format.NoSeq
 	switch {
@@ -64,7 +77,7 @@ func (o *order) names(index []byte) bool {
 // finishIndex keeps OBJ.IDX byte for byte if everything came that it lists,
 // else makes it anew.
 func (s *staging) finishIndex(found *findings) error {
-	objects, err := makeDirs(s.dir, []string{objectsName})
+	objects, err := s.objectsDir()
 	if err != nil {
 		return err
 	}
@@ -74,7 +87,7 @@ func (s *staging) finishIndex(found *findings) error {
 	if err != nil && err != unix.ENOENT {
 		return err
 	}
-	if have && s.whole && !s.order.names(f.data) {
+	if have && s.o.Whole && !s.order.names(f.data) {
 		return nil
 	}
 	index := s.order.anew()

@@ -27,8 +27,18 @@ type created struct {
 }
 
 // Put writes records into the place. Records of a name that came before must
-// say so (Supersedes) and come from one goroutine, in order.
+// say so (Supersedes) and come from one goroutine, in order. A dry run looks at
+// them as far.
 func (s *staging) Put(ctx context.Context, rs []*format.Record) error {
+	if err := s.start(); err != nil {
+		return err
+	}
+	if s.merge != nil {
+		var err error
+		if rs, err = s.merge.choose(rs); err != nil {
+			return fmt.Errorf("token %s: cannot restore %w", s.token.Name, err)
+		}
+	}
 	for len(rs) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -43,6 +53,9 @@ func (s *staging) Put(ctx context.Context, rs []*format.Record) error {
 }
 
 func (s *staging) putSome(rs []*format.Record) error {
+	if s.dir < 0 {
+		return checkPlaces(rs)
+	}
 	files, err := s.create(rs)
 	for _, f := range files {
 		if err == nil {
@@ -55,11 +68,29 @@ func (s *staging) putSome(rs []*format.Record) error {
 	return err
 }
 
+// checkPlaces is what remains of putting in a dry run.
+func checkPlaces(rs []*format.Record) error {
+	for _, r := range rs {
+		if _, err := placeOf(r.Kind, r.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// objectsDir opens the directory that objects are put into.
+func (s *staging) objectsDir() (int, error) {
+	if s.merge != nil {
+		return makeDirs(s.dir, nil)
+	}
+	return makeDirs(s.dir, []string{objectsName})
+}
+
 // create makes the records' files, one worker at a time.
 func (s *staging) create(rs []*format.Record) (files []created, err error) {
 	s.creating.Lock()
 	defer s.creating.Unlock()
-	objects, err := makeDirs(s.dir, []string{objectsName})
+	objects, err := s.objectsDir()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", objectsName, err)
 	}
@@ -104,7 +135,7 @@ func (s *staging) createOne(objects int, r *format.Record) (int, error) {
 	if errors.Is(err, unix.EEXIST) {
 		err = fmt.Errorf("two entries of one name: %w", backends.ErrBadName)
 	}
-	if err == nil {
+	if err == nil && s.merge == nil {
 		s.count(parts)
 	}
 	return fd, err

@@ -5,31 +5,39 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"tokar/backends"
+	"tokar/backends/swap"
 	"tokar/format"
 )
 
-// Suffixes of what stands beside tokens while they are restored, and after.
-const (
-	stagingSuffix = ".tokar-new"
-	oldSuffix     = ".tokar-old"
-)
+// oldSuffix is what the name of a token that was replaced ends in.
+const oldSuffix = ".tokar-old"
 
-// staging is a token directory being built in base/.NAME.tokar-new, which it
-// keeps locked (flock): what stands there without a lock is debris of a run
-// that was killed. Parts of NAME are joined by "+", so that tpm/USER too is
-// built beside what will be its parent.
+// staging is a token being restored. Until it begins, with the first record
+// that is put or at once where the whole token is wanted, nothing is made. A
+// whole token, or one that is not there yet, is built as a directory of its own
+// (finish.go); objects for a token that is there in a new TOK_OBJ of its own
+// (merge.go).
 type staging struct {
-	root      *os.Root // the directory restored into, to clean up there
-	base, dir int      // descriptors of it, and of the place
-	place     string   // name of the place in base
-	token     *format.Token
-	whole     bool
+	o      backends.RestoreOptions
+	path   string // the directory restored into
+	token  *format.Token
+	root   *os.Root // of path
+	base   int      // descriptor of it
+	where  place
+	live   *standing   // what stands there; nil if nothing does
+	same   *comparison // with it; nil if there is none, or no token
+	broken error       // why it cannot begin
+
+	starting sync.Mutex
+	begun    bool
+	swap     *swap.Place // nil in a dry run
+	dir      int         // of the directory being built; -1 in a dry run
+	merge    *merge      // single objects into a token that is there
 
 	creating sync.Mutex // one worker creates files at a time
 	mu       sync.Mutex // guards what follows
@@ -37,47 +45,100 @@ type staging struct {
 	files    int
 	notSet   notSet
 	order    order
-
-	committed bool
 }
 
-// Restore begins to build t below dir. A token of that name there already is
-// refused (backends.ErrExists), as is one that another process is restoring
-// (backends.ErrBusy). What a killed run left is cleared away.
+// Restore begins to restore t below dir. What a killed run left there is ended
+// and cleared away first.
 func (Backend) Restore(ctx context.Context, dir string, t *format.Token, o backends.RestoreOptions) (backends.Staging, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := checkToken(t); err != nil {
-		return nil, err
+	s := &staging{o: o, path: dir, token: t, base: -1, dir: -1}
+	if o.Whole {
+		if err := s.start(); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		return s, nil
 	}
-	s := &staging{
-		base: -1, dir: -1, token: t, whole: o.Whole,
-		place: "." + strings.Join(t.Name.Components(), "+") + stagingSuffix,
-	}
-	err := s.openBase(dir)
-	switch {
-	case err == nil && o.DryRun:
-		err = s.couldOpen()
-	case err == nil:
-		err = s.open()
-	}
-	if err != nil || o.DryRun {
-		s.Close()
-	}
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("cannot restore token %s into %s: %w", t.Name, dir, err)
-	case o.DryRun:
-		return nil, nil
-	}
+	s.broken = s.refused(s.look())
 	return s, nil
 }
 
-// openBase opens the directory to restore into, and looks whether the token's
-// name is free.
-func (s *staging) openBase(path string) (err error) {
-	if s.root, err = os.OpenRoot(path); err != nil {
+func (s *staging) refused(err error) error {
+	if err != nil {
+		err = fmt.Errorf("cannot restore token %s into %s: %w", s.token.Name, s.path, err)
+	}
+	return err
+}
+
+// start begins, once: it ends what a killed run began, looks whether the token
+// may be touched, and makes the place.
+func (s *staging) start() error {
+	s.starting.Lock()
+	defer s.starting.Unlock()
+	if s.begun || s.broken != nil {
+		return s.broken
+	}
+	s.broken = s.refused(s.begin())
+	s.begun = s.broken == nil
+	return s.broken
+}
+
+func (s *staging) begin() error {
+	if err := checkToken(s.token); err != nil {
+		return err
+	}
+	if err := s.openBase(); err != nil {
+		return err
+	}
+	if err := s.openPlace(); err != nil {
+		return err
+	}
+	if s.o.Whole {
+		if err := s.look(); err != nil {
+			return err
+		}
+	}
+	if s.o.Fresh && s.o.Whole && s.live != nil && !s.live.bare {
+		return backends.ErrExists
+	}
+	if err := s.mayTouch(); err != nil {
+		return err
+	}
+	if s.merge != nil || s.dir < 0 {
+		return nil
+	}
+	return s.makeTree()
+}
+
+// look opens what stands in the token's place, and begins to compare.
+func (s *staging) look() (err error) {
+	if err := s.openBase(); err != nil {
+		return err
+	}
+	if err := checkTokenName(s.token.Name); err != nil {
+		return err
+	}
+	parts := s.token.Name.Components()
+	if s.where, err = placeIn(s.base, s.path, parts); err != nil {
+		return err
+	}
+	if s.live, err = openStanding(s.base, parts); err != nil || s.live == nil || s.live.bare {
+		return err
+	}
+	s.same, err = compareWith(s.live.dir, s.live.objects, s.live.scan, s.token)
+	if !s.o.Whole {
+		s.merge = newMerge(s)
+	}
+	return err
+}
+
+// openBase opens the directory to restore into.
+func (s *staging) openBase() (err error) {
+	if s.root != nil {
+		return nil
+	}
+	if s.root, err = os.OpenRoot(s.path); err != nil {
 		return err
 	}
 	dir, err := s.root.Open(".")
@@ -85,23 +146,76 @@ func (s *staging) openBase(path string) (err error) {
 		return err
 	}
 	defer dir.Close()
-	if s.base, err = unix.FcntlInt(dir.Fd(), unix.F_DUPFD_CLOEXEC, 0); err != nil {
-		return err
-	}
-	return s.checkFree()
+	s.base, err = unix.FcntlInt(dir.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	return err
 }
 
-// open makes the place.
-func (s *staging) open() (err error) {
-	if err := s.clearDebris(); err != nil {
+// openPlace makes the place, in a dry run only looks at it, and tells what a
+// killed run had come to.
+func (s *staging) openPlace() (err error) {
+	name := s.token.Name.Components()
+	var before swap.State
+	if s.o.DryRun {
+		before, err = swap.Look(s.root, name)
+	} else {
+		s.swap, before, err = swap.Open(s.root, name)
+	}
+	if err != nil {
 		return err
 	}
-	if err := unix.Mkdirat(s.base, s.place, 0o700); err != nil {
+	if s.swap != nil {
+		s.dir = s.swap.Dir()
+	}
+	cleared := "what it left is cleared away"
+	if s.o.DryRun {
+		cleared = "the next run clears away what it left"
+	}
+	switch before {
+	case swap.Stopped:
+		s.note("an earlier restore was stopped before it changed anything; %s", cleared)
+	case swap.Swapped:
+		s.note("an earlier restore was stopped when the new token stood in its place already; %s", cleared)
+	case swap.PutBack:
+		s.note("an earlier restore was stopped half-way; the token that stood here is put back, and %s", cleared)
+		if !s.o.Whole {
+			return fmt.Errorf("%w: it was just put back; begin again", backends.ErrBusy)
+		}
+	}
+	return nil
+}
+
+// mayTouch refuses a token that is in use, one whose old copy of an earlier
+// restore is still there, and one that holds others.
+func (s *staging) mayTouch() error {
+	if s.merge == nil || !s.o.InUse {
+		if err := s.where.inUse(); err != nil {
+			return err
+		}
+	}
+	parts := s.token.Name.Components()
+	parent, err := openPath(s.base, parts)
+	if errors.Is(err, unix.ENOENT) {
+		return nil // Commit makes it
+	}
+	if err != nil {
 		return err
 	}
-	if s.dir, err = s.lock(); err != nil {
-		return err
+	defer unix.Close(parent)
+	if old := parts[len(parts)-1] + oldSuffix; exists(parent, old) {
+		return fmt.Errorf("%s: %w", old, backends.ErrOldCopy)
 	}
+	if s.live == nil || s.merge != nil {
+		return nil
+	}
+	inner, err := s.live.holdsTokens()
+	if inner != "" {
+		err = fmt.Errorf("%w, and holds the token %s, which must not go with it", backends.ErrExists, inner)
+	}
+	return err
+}
+
+// makeTree makes the token's directories.
+func (s *staging) makeTree() error {
 	for _, d := range s.token.Directories {
 		if len(d.Name) == 0 {
 			continue
@@ -115,74 +229,34 @@ func (s *staging) open() (err error) {
 	return nil
 }
 
-// couldOpen says whether open could make the place.
-func (s *staging) couldOpen() error {
-	if exists(s.base, s.place) {
-		fd, err := s.lock()
-		if err != nil {
-			return err
-		}
-		unix.Close(fd)
+func (s *staging) note(form string, args ...any) {
+	if s.o.Note != nil {
+		s.o.Note(fmt.Sprintf(form, args...))
 	}
-	return unix.Faccessat(s.base, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS)
 }
 
-// checkFree refuses a target that is there.
-func (s *staging) checkFree() error {
-	parts := s.token.Name.Components()
-	parent, err := openPath(s.base, parts)
-	if errors.Is(err, unix.ENOENT) {
-		return nil // Commit makes it
+// Close removes what was not committed, and lets go of the rest.
+func (s *staging) Close() error {
+	var err error
+	if s.swap != nil {
+		err = s.swap.Close()
 	}
-	if err != nil {
-		return err
+	if s.same != nil {
+		err = errors.Join(err, s.same.Close())
+		s.same = nil
 	}
-	defer unix.Close(parent)
-	switch {
-	case exists(parent, parts[len(parts)-1]):
-		return backends.ErrExists
-	case len(parts) > 1 && parts[0] != tpmBase && exists(parent, nvtokName):
-		return fmt.Errorf("it would lie inside another token: %w", backends.ErrBadName)
+	if s.live != nil {
+		s.live.close()
 	}
-	return nil
+	if s.base >= 0 {
+		unix.Close(s.base)
+		s.base = -1
+	}
+	if s.root != nil {
+		s.root.Close()
+	}
+	return err
 }
-
-// lock opens the place and locks it.
-func (s *staging) lock() (int, error) {
-	fd, err := openDir(s.base, s.place)
-	if err != nil {
-		return -1, err
-	}
-	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		unix.Close(fd)
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = backends.ErrBusy
-		}
-		return -1, err
-	}
-	return fd, nil
-}
-
-// clearDebris takes a place that a killed run left out of the way. It is
-// deleted at the end: ext4 is slow to create files just after many were
-// deleted.
-func (s *staging) clearDebris() error {
-	if !exists(s.base, s.place) {
-		return nil
-	}
-	fd, err := s.lock()
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := s.root.RemoveAll(s.debris()); err != nil {
-		return err
-	}
-	return unix.Renameat(s.base, s.place, s.base, s.debris())
-}
-
-// debris is a name that is no token's place: none ends in the suffix.
-func (s *staging) debris() string { return s.place + stagingSuffix }
 
 // makeDirs makes the directories named one below the other and opens the last.
 func makeDirs(dir int, parts []string) (int, error) {
@@ -199,62 +273,4 @@ func makeDirs(dir int, parts []string) (int, error) {
 		}
 	}
 	return fd, err
-}
-
-// checkToken checks the names in a descriptor by this kind's own rules.
-func checkToken(t *format.Token) error {
-	if err := checkTokenName(t.Name); err != nil {
-		return err
-	}
-	for i, d := range t.Directories {
-		if len(d.Name) == 0 && i == 0 {
-			continue
-		}
-		parts := d.Name.Components()
-		if d.Name.Check() != nil || len(parts) > maxParts {
-			return fmt.Errorf("token %s: directory %q: %w", t.Name, d.Name.String(), backends.ErrBadName)
-		}
-	}
-	return nil
-}
-
-// checkTokenName refuses what Find would not find again.
-func checkTokenName(name format.Name) error {
-	parts := name.Components()
-	bad := name.Check() != nil || len(parts) > maxParts || len(name) > 200
-	for _, p := range parts {
-		bad = bad || noToken(p) != ""
-	}
-	if bad {
-		return fmt.Errorf("token %q: %w", name.String(), backends.ErrBadName)
-	}
-	return nil
-}
-
-// placeOf checks an entry's name by this kind's own rules and gives its path
-// below the token directory.
-func placeOf(kind format.Kind, name format.Name) (parts []string, err error) {
-	bad := name.Check() != nil
-	if !bad {
-		parts = name.Components()
-		bad = len(parts) > maxParts
-	}
-	switch kind {
-	case format.KindObject:
-		bad = bad || !isObjectName(name)
-		parts = []string{objectsName, string(name)}
-	case format.KindState:
-		bad = bad || stateRank(parts) == 0
-	case format.KindIndex:
-		bad = bad || name.String() != indexPath
-	case format.KindForeign:
-		bad = bad || stateRank(parts) > 0 || name.String() == indexPath || name.String() == objectsName ||
-			len(parts) == 2 && parts[0] == objectsName && isObjectName(parts[1])
-	default:
-		bad = true
-	}
-	if bad {
-		return nil, fmt.Errorf("%s %q: %w", kind, name.String(), backends.ErrBadName)
-	}
-	return parts, nil
 }

@@ -34,7 +34,9 @@ func restore(t *testing.T, info *format.Token, records []*format.Record, whole b
 	}
 	found, err := s.Finish(ctx)
 	check(t, err)
-	check(t, s.Commit(ctx))
+	more, err := s.Commit(ctx)
+	check(t, err)
+	found = append(found, more...)
 	return filepath.Join(dir, info.Name.String()), found
 }
 
@@ -134,7 +136,8 @@ func TestDebris(t *testing.T) {
 	check(t, s.Put(ctx, records))
 	_, err = s.Finish(ctx)
 	check(t, err)
-	check(t, s.Commit(ctx))
+	_, err = s.Commit(ctx)
+	check(t, err)
 	check(t, s.Close())
 	left, err := os.ReadDir(dir)
 	check(t, err)
@@ -149,14 +152,15 @@ func TestDebrisIsNobodysPlace(t *testing.T) {
 	ctx, dir := context.Background(), t.TempDir()
 	user := *info
 	info.Name, user.Name = format.NameOf("tpm"), format.NameOf("tpm", "debris")
-	other, err := Backend{}.Restore(ctx, dir, &user, backends.RestoreOptions{})
+	other, err := Backend{}.Restore(ctx, dir, &user, backends.RestoreOptions{Whole: true})
 	check(t, err)
-	s, err := Backend{}.Restore(ctx, dir, info, backends.RestoreOptions{})
+	s, err := Backend{}.Restore(ctx, dir, info, backends.RestoreOptions{Whole: true})
 	check(t, err)
 	check(t, s.Close())
 	_, err = other.Finish(ctx)
 	check(t, err)
-	check(t, other.Commit(ctx))
+	_, err = other.Commit(ctx)
+	check(t, err)
 	check(t, other.Close())
 }
 
@@ -168,7 +172,7 @@ func TestTargetReplaced(t *testing.T) {
 	dir, moved, elsewhere := outer+"/dir", outer+"/moved", outer+"/elsewhere"
 	check(t, os.Mkdir(dir, 0o755))
 	check(t, os.MkdirAll(elsewhere+"/.swtok-old-small.tokar-new/kept", 0o755))
-	s, err := Backend{}.Restore(ctx, dir, info, backends.RestoreOptions{})
+	s, err := Backend{}.Restore(ctx, dir, info, backends.RestoreOptions{Whole: true})
 	check(t, err)
 	check(t, s.Put(ctx, records))
 	check(t, os.Rename(dir, moved))
@@ -190,7 +194,7 @@ func TestDryRunReadOnly(t *testing.T) {
 	check(t, os.Chmod(dir, 0o555))
 	asNobody(t)
 	for _, dry := range []bool{false, true} {
-		if _, err := (Backend{}).Restore(context.Background(), dir, info, backends.RestoreOptions{DryRun: dry}); !errors.Is(err, os.ErrPermission) {
+		if _, err := (Backend{}).Restore(context.Background(), dir, info, backends.RestoreOptions{Whole: true, DryRun: dry}); !errors.Is(err, os.ErrPermission) {
 			t.Errorf("dry run %v: %v", dry, err)
 		}
 	}
@@ -245,7 +249,7 @@ func TestTokenInsideToken(t *testing.T) {
 		dir := t.TempDir()
 		copyToken(t, filepath.Join(fixtureDir, fixture), filepath.Join(dir, name))
 		info := &format.Token{Name: format.NameOf(name, "x"), Kind: Kind}
-		staging, err := Backend{}.Restore(context.Background(), dir, info, backends.RestoreOptions{})
+		staging, err := Backend{}.Restore(context.Background(), dir, info, backends.RestoreOptions{Whole: true})
 		if staging != nil {
 			check(t, staging.Close())
 		}

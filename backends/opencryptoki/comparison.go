@@ -1,0 +1,331 @@
+package opencryptoki
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"tokar/backends"
+	"tokar/format"
+)
+
+// kinship is how a token that stands somewhere is related to an archived one.
+type kinship int
+
+const (
+	unknownKin kinship = iota // cannot be told without a PIN
+	samePINs                  // its PIN state is the archive's, byte for byte
+	sameToken                 // its master key is the archive's, its PIN state is not
+	otherToken                // its master key is another
+)
+
+// pinState holds the files that make up a token's PIN state, by their paths:
+// NVTOK.DAT, MK_SO and MK_USER, or what a TPM or ICSF token has instead. They
+// belong together (new_host.c): a PIN change writes NVTOK.DAT and one MK file.
+type pinState map[string][]byte
+
+// role is who has a PIN, and where NVTOK.DAT and its MK file keep it: SHA-1 of
+// the PIN in the old format; rounds, salts and expected key in the new.
+type role struct {
+	name, key   string
+	hash        int // 20 bytes, old format
+	login, wrap int // 104 and 72 bytes, new format
+	low         uint32
+}
+
+var roles = []role{
+	{name: "SO PIN", key: soKeyName, hash: 184, login: 240, wrap: 448, low: 0x100000},
+	{name: "user PIN", key: userKeyName, hash: 160, login: 344, wrap: 520, low: 0x10000},
+}
+
+// has says whether the role's PIN is set. C_InitToken of 3.8.1 leaves an
+// MK_USER that belongs to the master key before: then it proves nothing.
+func (r role) has(s pinState) bool {
+	n := parseNVTOK(s[nvtokName])
+	return n.format != unknown && (r.key == soKeyName || n.userPIN)
+}
+
+// same says whether the role's PIN is the same in both, as far as NVTOK.DAT
+// shows: in the new format it was at least not set again, to whatever PIN.
+func (r role) same(a, b pinState) bool {
+	x, y := a[nvtokName], b[nvtokName]
+	if parseNVTOK(x).format == formatOld {
+		return bytes.Equal(x[r.hash:r.hash+20], y[r.hash:r.hash+20])
+	}
+	return bytes.Equal(x[r.login:r.login+104], y[r.login:r.login+104]) && bytes.Equal(x[r.wrap:r.wrap+72], y[r.wrap:r.wrap+72])
+}
+
+// wrong says what the flags tell of wrong PINs given; empty if none was.
+func (r role) wrong(s pinState) string {
+	b := s[nvtokName]
+	n := parseNVTOK(b)
+	if n.format == unknown {
+		return ""
+	}
+	switch f := n.order.Uint32(b[nvFlags:]); {
+	case f&(r.low<<2) != 0:
+		return "locked"
+	case f&(r.low<<1) != 0:
+		return "before its last try"
+	case f&r.low != 0:
+		return "after a wrong try"
+	}
+	return ""
+}
+
+// comparison learns an archived token, entry by entry, and compares it with one
+// that stands in a directory, without a PIN.
+type comparison struct {
+	objects  int // descriptor of its TOK_OBJ, or -1
+	close    func() error
+	format   string
+	tpm      bool
+	live     pinState
+	archived pinState
+
+	met, equal int // private objects in both; equal, or with equal wrapped keys
+	keys, held int // of a TPM token: objects that hold its PINs; those there as archived
+	buf        []byte
+}
+
+// Limits on what is learned of a hostile archive.
+const (
+	maxStateFiles = 64
+	maxStateFile  = 64 << 10
+	maxMet        = 256 // private objects compared without one that is equal
+)
+
+// Compare begins to compare the token at loc with the archived t.
+func (Backend) Compare(ctx context.Context, loc backends.Location, t *format.Token) (backends.Comparison, error) {
+	open, err := Backend{}.Open(ctx, loc)
+	if err != nil {
+		return nil, err
+	}
+	on := open.(*token)
+	c, err := compareWith(on.dir, on.objects, on.scan, t)
+	if err != nil {
+		open.Close()
+		return nil, fmt.Errorf("token %s: %w", loc.Name, err)
+	}
+	c.close = open.Close
+	return c, nil
+}
+
+// compareWith reads the PIN state of a token directory.
+func compareWith(dir, objects int, s *scan, t *format.Token) (*comparison, error) {
+	c := &comparison{
+		objects: objects, close: func() error { return nil },
+		format: t.Property(propFormat), tpm: t.Property(propVariant) == variantTPM,
+		live: pinState{}, archived: pinState{}, buf: make([]byte, 4<<10),
+	}
+	for i := range s.state {
+		e := &s.state[i]
+		if e.Flags&format.Refused != 0 || len(c.live) == maxStateFiles {
+			continue
+		}
+		parent, err := openPath(dir, e.Name.Components())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.Name, err)
+		}
+		f, err := readFile(parent, baseName(e.Name), make([]byte, 4<<10))
+		unix.Close(parent)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s: %w", e.Name, err)
+		}
+		c.live[e.Name.String()] = f.data
+	}
+	return c, nil
+}
+
+// Learn takes an archived entry.
+func (c *comparison) Learn(r *format.Record) {
+	switch {
+	case r.Kind == format.KindState && r.Absent():
+		delete(c.archived, r.Name.String())
+	case r.Kind == format.KindState:
+		if len(c.archived) < maxStateFiles && len(r.Data) <= maxStateFile {
+			c.archived[r.Name.String()] = bytes.Clone(r.Data)
+		}
+	case r.Kind == format.KindObject && !r.Absent():
+		c.object(r)
+	}
+}
+
+// tpmKeys are the CKA_IDs of the objects that a TPM token's PINs live in.
+var tpmKeys = []string{"PUBLIC ROOT KEY", "PUBLIC LEAF KEY", "PRIVATE ROOT KEY", "PRIVATE LEAF KEY"}
+
+// object compares what tells of the master key, or a TPM token's PINs.
+func (c *comparison) object(r *format.Record) {
+	h := parseObjectFile(r.Data, c.format)
+	pinKey := c.tpm && slices.Contains(tpmKeys, string(r.Details.ID))
+	if pinKey {
+		c.keys++
+	}
+	if c.objects < 0 || !isObjectName(r.Name) || !pinKey && (!h.private || c.equal > 0 || c.met >= maxMet) {
+		return
+	}
+	f, err := readFile(c.objects, r.Name, c.buf)
+	if err != nil {
+		return
+	}
+	if pinKey && bytes.Equal(f.data, r.Data) {
+		c.held++
+	}
+	there := parseObjectFile(f.data, c.format)
+	if !h.private || !there.private || h.format != there.format {
+		return
+	}
+	c.met++
+	if bytes.Equal(f.data, r.Data) || h.format == formatNew && bytes.Equal(wrappedKey(f.data), wrappedKey(r.Data)) {
+		c.equal++
+	}
+}
+
+// wrappedKey is a new private object's own key under the master key. It stays
+// when the object is changed.
+func wrappedKey(b []byte) []byte {
+	if len(b) < newIVAt {
+		return nil
+	}
+	return b[newIVAt-keyFileNew : newIVAt]
+}
+
+// samePINState compares the files; the name of the next object, which is in
+// NVTOK.DAT up to 3.17, has nothing to do with PINs.
+func (c *comparison) samePINState() bool {
+	if len(c.live) != len(c.archived) || c.tpm && (c.keys == 0 || c.held < c.keys) {
+		return false
+	}
+	for name, a := range c.archived {
+		b, there := c.live[name]
+		if !there || !bytes.Equal(withoutNext(name, a), withoutNext(name, b)) {
+			return false
+		}
+	}
+	return len(c.live) > 0
+}
+
+func withoutNext(name string, b []byte) []byte {
+	if name != nvtokName || len(b) < nvTweaks {
+		return b
+	}
+	return slices.Concat(b[:nvNextName], b[nvTweaks:])
+}
+
+// kinship tells how the two are related, and why. What points both ways, or
+// nowhere, is not decided here.
+func (c *comparison) kinship() (kinship, string) {
+	if c.samePINState() {
+		return samePINs, ""
+	}
+	same, other := c.proofs()
+	switch {
+	case same != "" && other == "":
+		return sameToken, same
+	case other != "" && same == "":
+		return otherToken, other
+	case same != "":
+		return unknownKin, same + ", but " + other
+	}
+	return unknownKin, "nothing that both hold shows it"
+}
+
+func (c *comparison) proofs() (same, other string) {
+	a, b := parseNVTOK(c.archived[nvtokName]), parseNVTOK(c.live[nvtokName])
+	known := a.format != unknown && b.format != unknown
+	if known && a.format != b.format {
+		other = fmt.Sprintf("it is in the %s format, the archive's in the %s", b.format, a.format)
+	} else if known && a.orderKnown && a.order != b.order {
+		other = fmt.Sprintf("it was written by a %s-endian machine, the archive's by a %s-endian", b.order, a.order)
+	}
+	for _, r := range roles {
+		x, y := c.archived[r.key], c.live[r.key]
+		if len(x) < keyFileNew || len(x) != len(y) || !r.has(c.archived) || !r.has(c.live) {
+			continue
+		}
+		switch equal := bytes.Equal(x, y); {
+		case equal:
+			same = r.key + " is the same"
+		case known && a.format == b.format && r.same(c.archived, c.live):
+			other = "the " + r.name + " is the same and the master key in " + r.key + " is not"
+		}
+	}
+	switch {
+	case c.equal > 0:
+		same = "it holds a private object of the archive under the same master key"
+	case c.met > 0 && c.format == formatNew:
+		other = "its private objects are under another master key"
+	case c.held > 0:
+		same = "it holds a key of the archive that a PIN protects"
+	}
+	return same, other
+}
+
+// Words says whether it is the same token, and whose PINs it has.
+func (c *comparison) Words() []string {
+	kin, why := c.kinship()
+	switch kin {
+	case samePINs:
+		return []string{"the PINs are those of the archive"}
+	case otherToken:
+		return []string{"another token than the archive's: " + why}
+	case unknownKin:
+		return append([]string{"whether it is the archive's token cannot be told without a PIN: " + why}, c.pins()...)
+	}
+	return append([]string{"the same token as the archive's: " + why}, c.pins()...)
+}
+
+// pins says of each PIN whether it is the archive's.
+func (c *comparison) pins() (words []string) {
+	if c.tpm {
+		if c.keys > 0 && c.held == c.keys {
+			return []string{"the PINs are those of the archive"}
+		}
+		return []string{"the PINs are not those of the archive: a TPM token keeps them in its key objects, and these differ"}
+	}
+	a, b := parseNVTOK(c.archived[nvtokName]), parseNVTOK(c.live[nvtokName])
+	if a.format == unknown || a.format != b.format {
+		return nil
+	}
+	for _, r := range roles {
+		switch there, then := r.has(c.live), r.has(c.archived); {
+		case !there && !then:
+			continue
+		case !then:
+			words = append(words, "the "+r.name+" was not yet set in the archive")
+		case !there:
+			words = append(words, "the "+r.name+" is not set here; in the archive it is")
+		case r.same(c.archived, c.live):
+			words = append(words, "the "+r.name+" is that of the archive")
+		case a.format == formatOld:
+			words = append(words, "the "+r.name+" is not that of the archive")
+		default:
+			words = append(words, "the "+r.name+" was set anew since, perhaps to the same")
+		}
+		if now, then := r.wrong(c.live), r.wrong(c.archived); now != then {
+			words = append(words, fmt.Sprintf("the %s is %s here, and %s in the archive", r.name, orFine(now), orFine(then)))
+		}
+	}
+	return words
+}
+
+func orFine(state string) string {
+	if state == "" {
+		return "in order"
+	}
+	return state
+}
+
+// Close forgets what was learned.
+func (c *comparison) Close() error {
+	for _, s := range []pinState{c.live, c.archived} {
+		for _, b := range s {
+			clear(b)
+		}
+		clear(s)
+	}
+	return c.close()
+}

@@ -1,0 +1,149 @@
+package opencryptoki
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"tokar/backends"
+	"tokar/format"
+)
+
+// decide says what becomes of the PINs of the token that stands there, and
+// whether the archive's may take its place at all.
+func (s *staging) decide(found *findings) error {
+	if s.same == nil {
+		return nil
+	}
+	kin, why := s.same.kinship()
+	words := strings.Join(s.same.pins(), "; ")
+	switch {
+	case kin == samePINs:
+		return nil
+	case s.o.Replace:
+		s.note("the archive's token takes the place of what stands here, with its own PINs and keys")
+		return nil
+	case kin == otherToken:
+		return fmt.Errorf("%w stands there: %s; no PIN of today would open what the archive holds", backends.ErrOther, why)
+	case s.o.PINs == backends.RollBackPINs:
+		s.note("the archive's PINs hold again, and its count of wrong tries: %s", words)
+		return nil
+	case kin == unknownKin && s.o.PINs != backends.KeepPINs:
+		return fmt.Errorf("%w as stands there: %s", backends.ErrUnknown, why)
+	}
+	return s.keepPINs(found, words)
+}
+
+// keepPINs puts the PIN state of today into the place of the archive's.
+func (s *staging) keepPINs(found *findings, words string) error {
+	if s.same.tpm {
+		return fmt.Errorf("%w: a TPM token keeps its PINs in its key objects, which cannot be kept apart: %s", backends.ErrUnknown, words)
+	}
+	if reason := unsound(s.same.live); reason != "" {
+		return fmt.Errorf("%w: today's PIN state is damaged and cannot be kept: %s", backends.ErrUnknown, reason)
+	}
+	found.add(PINsKept, nvtokName, -1, "the PINs of today stay, the archive's are not restored: %s", words)
+	if s.dir < 0 {
+		return nil
+	}
+	for name := range s.same.archived {
+		if _, there := s.same.live[name]; !there {
+			if err := s.unlink(format.NameOf(strings.Split(name, "/")...)); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range s.live.scan.state {
+		if err := s.keep(s.live.scan.state[i].Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keep copies a state file of today.
+func (s *staging) keep(name format.Name) error {
+	parent, err := openPath(s.live.dir, name.Components())
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	defer unix.Close(parent)
+	f, err := readFile(parent, baseName(name), make([]byte, 4<<10))
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", name, err)
+	}
+	defer clear(f.data)
+	if string(name) == nvtokName {
+		raiseNext(f.data, s.order.came)
+	}
+	r := format.Record{Kind: format.KindState, Name: name, Data: f.data} // Supersedes 0: it may be there
+	r.Details.Attr = attrOf(&f.stat)
+	return s.putSome([]*format.Record{&r})
+}
+
+func (s *staging) unlink(name format.Name) error {
+	parts := name.Components()
+	parent, err := openPath(s.dir, parts)
+	if err == nil {
+		err = unix.Unlinkat(parent, parts[len(parts)-1], 0)
+		unix.Close(parent)
+	}
+	if err != nil && err != unix.ENOENT {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// unsound says what is wrong with a PIN state, as far as its sizes tell.
+func unsound(s pinState) string {
+	var found findings
+	checkNVTOK(s[nvtokName], &found)
+	n := parseNVTOK(s[nvtokName])
+	for _, r := range roles {
+		size := len(s[r.key])
+		if r.has(s) && !n.icsf && size != keyFileNew && size != keyFileOld && size != keyFileCCA {
+			found.add(Length, r.key, size, "%d bytes", size)
+		}
+	}
+	if len(found.list) == 0 {
+		return ""
+	}
+	return found.list[0].File + ": " + found.list[0].Message
+}
+
+// shownDropped is how many objects a finding names.
+const shownDropped = 5
+
+// reportDropped names the objects that stand there and are not in the archive:
+// with the old token they go.
+func (s *staging) reportDropped(found *findings) error {
+	if s.live == nil {
+		return nil
+	}
+	slices.Sort(s.order.came)
+	var names []string
+	n := 0
+	for _, o := range s.live.scan.objects {
+		if _, came := slices.BinarySearch(s.order.came, o.key); came {
+			continue
+		}
+		if n++; n <= shownDropped {
+			names = append(names, string(o.name()))
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	if n > shownDropped {
+		names = append(names, "…")
+	}
+	parts := s.token.Name.Components()
+	where := "they are in " + parts[len(parts)-1] + oldSuffix + " only"
+	if s.o.NoKeep {
+		where = "they are gone, for it is not kept"
+	}
+	found.add(Dropped, objectsName, -1, "%d objects of the token that stood here are not in the archive (%s): %s", n, strings.Join(names, ", "), where)
+	return nil
+}

@@ -1,0 +1,353 @@
+package opencryptoki
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tokar/backends"
+	"tokar/format"
+)
+
+// merge puts single objects into a token that stands there. A new TOK_OBJ is
+// built: the objects put, hard links to all other files of today's, and OBJ.IDX
+// with the new names in the archive's order. In one step it takes the place of
+// today's. So nothing else is touched, and no moment shows a part of it.
+type merge struct {
+	s *staging
+
+	mu     sync.Mutex
+	chosen map[string]*choice // by object name
+}
+
+// choice is an object that is to be put.
+type choice struct {
+	there   bool // a file of its name
+	equal   bool // with its bytes
+	put     bool // into the new TOK_OBJ
+	private bool
+	listed  bool // in the archive
+}
+
+func newMerge(s *staging) *merge { return &merge{s: s, chosen: map[string]*choice{}} }
+
+// errNotAlone: state, index and foreign files are restored with their token.
+var errNotAlone = errors.New("only objects are put into a token that is there; this comes with the whole token, or into another directory")
+
+// choose compares objects with those that stand there, and gives those to be
+// written. An object that is there is not written unless it is to be replaced.
+func (m *merge) choose(rs []*format.Record) (put []*format.Record, err error) {
+	buf := make([]byte, 4<<10)
+	for _, r := range rs {
+		if r.Kind != format.KindObject {
+			return nil, fmt.Errorf("%s: %w", r.Name, errNotAlone)
+		}
+		if _, err := placeOf(r.Kind, r.Name); err != nil {
+			return nil, err
+		}
+		c := &choice{
+			private: parseObjectFile(r.Data, m.s.token.Property(propFormat)).private,
+			listed:  r.Flags&format.Unlisted == 0,
+		}
+		if err := m.compare(c, r, buf); err != nil {
+			return nil, fmt.Errorf("%s: %w", r.Name, err)
+		}
+		c.put = !r.Absent() && !c.equal && (!c.there || m.s.o.Overwrite)
+		if m.remember(r, c) || c.put {
+			put = append(put, r)
+		}
+	}
+	return put, nil
+}
+
+// remember keeps a choice, and says whether an earlier one was put.
+func (m *merge) remember(r *format.Record, c *choice) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := m.chosen[string(r.Name)]
+	m.chosen[string(r.Name)] = c
+	if r.Absent() {
+		delete(m.chosen, string(r.Name))
+	}
+	return before != nil && before.put
+}
+
+// compare looks at the file of the object's name.
+func (m *merge) compare(c *choice, r *format.Record, buf []byte) error {
+	if m.s.live.objects < 0 {
+		return nil
+	}
+	f, err := readFile(m.s.live.objects, r.Name, buf)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return nil
+	case errors.Is(err, errTooLarge):
+		c.there = true
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot compare it with what is there: %w", err)
+	}
+	c.there, c.equal = true, bytes.Equal(f.data, r.Data)
+	return nil
+}
+
+// allowed refuses private objects that no PIN of the token would open, and any
+// that its library would not load.
+func (m *merge) allowed(*findings) error {
+	private := false
+	for _, c := range m.chosen {
+		private = private || c.put && c.private
+	}
+	a, b := parseNVTOK(m.s.same.archived[nvtokName]), parseNVTOK(m.s.same.live[nvtokName])
+	foreign := a.format != unknown && b.format != unknown && (a.format != b.format || a.orderKnown && a.order != b.order)
+	if !private && !foreign {
+		return nil
+	}
+	switch kin, why := m.s.same.kinship(); {
+	case kin == otherToken:
+		return fmt.Errorf("%w stands there: %s; nothing would open what is put into it", backends.ErrOther, why)
+	case kin == unknownKin && m.s.o.PINs != backends.KeepPINs:
+		return fmt.Errorf("%w as stands there: %s", backends.ErrUnknown, why)
+	}
+	return nil
+}
+
+// build makes the new TOK_OBJ complete and durable.
+func (m *merge) build(found *findings) error {
+	m.reportKept(found)
+	if err := m.s.live.rescan(); err != nil {
+		return err
+	}
+	index, changed := m.index()
+	if m.s.dir < 0 || !changed && !m.puts() {
+		return nil
+	}
+	if err := m.link(changed); err != nil {
+		return err
+	}
+	if changed {
+		if err := m.putIndex(index); err != nil {
+			return err
+		}
+	}
+	return m.sync()
+}
+
+// puts says whether any object is written.
+func (m *merge) puts() bool {
+	for _, c := range m.chosen {
+		if c.put {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *merge) reportKept(found *findings) {
+	for _, name := range slices.Sorted(maps.Keys(m.chosen)) {
+		switch c := m.chosen[name]; {
+		case c.equal:
+			m.s.note("%s is there already, with the same bytes", name)
+		case c.there && !c.put:
+			found.add(backends.Exists, objectPath([]byte(name)), -1, "it is there with other bytes and stays as it is")
+		}
+	}
+}
+
+// link links every file of today's TOK_OBJ that is not put, but for an index
+// that is made anew.
+func (m *merge) link(newIndex bool) error {
+	live := m.s.live
+	if live.objects < 0 {
+		return nil
+	}
+	var err error
+	lerr := readDir(live.objects, func(name []byte, typ byte) {
+		c := m.chosen[string(name)]
+		if err != nil || c != nil && c.put || newIndex && string(name) == indexName {
+			return
+		}
+		if typ == unix.DT_DIR {
+			err = fmt.Errorf("there is a directory %s/%s: objects cannot be put beside it; move it away first", objectsName, name)
+			return
+		}
+		if e := unix.Linkat(live.objects, string(name), m.s.dir, string(name), 0); e != nil {
+			err = fmt.Errorf("cannot link %s: %w", objectPath(name), e)
+		}
+	})
+	return errors.Join(err, lerr)
+}
+
+// index merges the names of chosen objects into today's index: each after the
+// one that precedes it in the archive's order, as far as that is listed.
+func (m *merge) index() (index []byte, changed bool) {
+	today := m.s.live.scan.index
+	var ignored findings
+	ends := map[string]int{} // of each name listed, the end of its line
+	indexLines(today, &ignored, func(line []byte, offset int) {
+		if isObjectName(line) {
+			end := bytes.IndexByte(today[offset:], '\n')
+			if end < 0 {
+				end = len(today) - offset - 1
+			}
+			ends[string(line)] = offset + end + 1
+		}
+	})
+	insert := map[int][]byte{}
+	at, placed := len(today), false
+	var first []byte // before any that is listed
+	for line := range bytes.Lines(m.s.order.index) {
+		name := string(line[:objectNameLen])
+		if end, listed := ends[name]; listed {
+			if !placed && len(first) > 0 {
+				start := end - len(lineAt(today, end))
+				insert[start] = append(insert[start], first...)
+				first = nil
+			}
+			at, placed = end, true
+			continue
+		}
+		c := m.chosen[name]
+		if c == nil || !c.listed || !c.put && !c.equal {
+			continue
+		}
+		if placed {
+			insert[at] = append(insert[at], line...)
+		} else {
+			first = append(first, line...)
+		}
+		changed = true
+	}
+	insert[len(today)] = append(insert[len(today)], first...)
+	if !changed {
+		return today, false
+	}
+	return spliced(today, insert), true
+}
+
+// lineAt is the line that ends at end, its LF with it.
+func lineAt(index []byte, end int) []byte {
+	body := index[:end]
+	start := bytes.LastIndexByte(bytes.TrimSuffix(body, []byte{'\n'}), '\n') + 1
+	return body[start:]
+}
+
+// spliced puts lines at their offsets. A last line without LF gets one: else
+// the name that follows would be lost with it.
+func spliced(index []byte, insert map[int][]byte) []byte {
+	var b []byte
+	from := 0
+	for _, at := range slices.Sorted(maps.Keys(insert)) {
+		if len(insert[at]) == 0 {
+			continue
+		}
+		b = append(b, index[from:at]...)
+		if len(b) > 0 && b[len(b)-1] != '\n' {
+			b = append(b, '\n')
+		}
+		b = append(b, insert[at]...)
+		from = at
+	}
+	return append(b, index[from:]...)
+}
+
+// putIndex writes the merged index, with owner and mode of today's.
+func (m *merge) putIndex(index []byte) error {
+	r := format.Record{Kind: format.KindIndex, Name: format.NameOf(strings.Split(indexPath, "/")...), Supersedes: format.NoSeq, Data: index}
+	if m.s.live.scan.indexAttr.Known {
+		r.Details.Attr = m.s.live.scan.indexAttr
+		r.Details.Attr.MTime = time.Now().UnixNano()
+	}
+	return m.s.putSome([]*format.Record{&r})
+}
+
+// sync makes the new TOK_OBJ durable and gives it owner and mode of today's.
+func (m *merge) sync() error {
+	names := []string{indexName}
+	for name, c := range m.chosen {
+		if c.put {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		if err := m.s.syncFile([]string{name}); err != nil && !(name == indexName && errors.Is(err, unix.ENOENT)) {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	attr := m.s.token.Directories[min(1, len(m.s.token.Directories)-1)].Attr
+	if m.s.live.objects >= 0 {
+		var st unix.Stat_t
+		if err := unix.Fstat(m.s.live.objects, &st); err != nil {
+			return err
+		}
+		attr = attrOf(&st)
+	}
+	if err := m.s.setAttr(m.s.dir, objectsName, attr, false); err != nil {
+		return err
+	}
+	return unix.Fsync(m.s.dir)
+}
+
+// commit swaps the two, if nothing changed since the new one was built. The
+// name of the next object in NVTOK.DAT is raised before: alone that shows
+// nowhere.
+func (m *merge) commit() error {
+	live := m.s.live
+	_, changed := m.index()
+	if !changed && !m.puts() {
+		return nil
+	}
+	now := watch(live.dir, live.objects)
+	if now.objects != live.watched.objects || now.index != live.watched.index {
+		return fmt.Errorf("%w: it changed meanwhile", backends.ErrInUse)
+	}
+	if err := m.raise(); err != nil {
+		return fmt.Errorf("%s: %w", nvtokName, err)
+	}
+	inode := uint64(0)
+	if live.objects >= 0 {
+		id, err := idAt(live.objects, ".")
+		if err != nil {
+			return err
+		}
+		inode = id.ino
+	}
+	return m.s.swap.Swap(append(m.s.token.Name.Components(), objectsName), inode, "")
+}
+
+// raise makes sure that the library does not give a restored name out again.
+func (m *merge) raise() error {
+	f, err := readFile(m.s.live.dir, []byte(nvtokName), make([]byte, nvtokNew+icsfRecord))
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer clear(f.data)
+	if !raiseNext(f.data, m.s.order.came) {
+		return nil
+	}
+	dir := m.s.swap.Scratch()
+	fd, err := openat(dir, []byte(nvtokName), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	r := format.Record{Kind: format.KindState, Name: format.Name(nvtokName), Data: f.data}
+	r.Details.Attr = attrOf(&f.stat)
+	err = m.s.fill(created{fd, &r})
+	if err = errors.Join(err, unix.Fsync(fd), unix.Close(fd)); err != nil {
+		return err
+	}
+	if err := unix.Renameat(dir, nvtokName, m.s.live.dir, nvtokName); err != nil {
+		return err
+	}
+	return unix.Fsync(m.s.live.dir)
+}

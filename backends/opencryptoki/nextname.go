@@ -1,0 +1,72 @@
+package opencryptoki
+
+import (
+	"bytes"
+	"slices"
+)
+
+// nextName is the name that a release up to 3.17 gives to the next object; nil
+// since 3.18, where the field is zero.
+func nextName(nvtok []byte) []byte {
+	if len(nvtok) < nvTweaks || !isCounter(nvtok[nvNextName:nvTweaks]) {
+		return nil
+	}
+	return nvtok[nvNextName:nvTweaks]
+}
+
+// isCounter says whether a name is one that releases up to 3.17 count through:
+// eight of 0-9A-Z.
+func isCounter(name []byte) bool {
+	for _, c := range name {
+		if !('0' <= c && c <= '9' || 'A' <= c && c <= 'Z') {
+			return false
+		}
+	}
+	return len(name) == objectNameLen
+}
+
+// laterName says whether a comes after b: the first character counts fastest.
+func laterName(a, b []byte) bool {
+	x, y := slices.Clone(a), slices.Clone(b)
+	slices.Reverse(x)
+	slices.Reverse(y)
+	return bytes.Compare(x, y) > 0
+}
+
+// afterName is the name that follows in counting.
+func afterName(name []byte) []byte {
+	next := slices.Clone(name)
+	for i, c := range next {
+		switch c {
+		case 'Z':
+			next[i] = '0'
+			continue
+		case '9':
+			next[i] = 'A'
+		default:
+			next[i] = c + 1
+		}
+		break
+	}
+	return next
+}
+
+// raiseNext makes the name of the next object in NVTOK.DAT later than those of
+// objects that came: the library would give them out again and write over them.
+// It says whether it changed anything.
+func raiseNext(nvtok []byte, came []uint64) bool {
+	next := nextName(nvtok)
+	if next == nil {
+		return false
+	}
+	raised := slices.Clone(next)
+	for _, key := range came {
+		name := object{key: key}.name()
+		if isCounter(name) && !laterName(raised, name) {
+			raised = afterName(name)
+		}
+	}
+	changed := !bytes.Equal(next, raised)
+	copy(next, raised)
+	return changed
+}

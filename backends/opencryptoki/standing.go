@@ -1,0 +1,104 @@
+package opencryptoki
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"tokar/backends"
+)
+
+// standing is what stands where a token is to be restored.
+type standing struct {
+	dir, objects int // descriptors; of TOK_OBJ -1 if there is none
+	inode        uint64
+	scan         *scan
+	watched      watched
+	bare         bool // directories only, as packages make them for each token
+}
+
+// openStanding opens what stands at parts below base, following no link; nil
+// if nothing does.
+func openStanding(base int, parts []string) (*standing, error) {
+	parent, err := openPath(base, parts)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(parent)
+	name := parts[len(parts)-1]
+	switch {
+	case len(parts) > 1 && parts[0] != tpmBase && exists(parent, nvtokName):
+		return nil, fmt.Errorf("it would lie inside another token: %w", backends.ErrBadName)
+	case !exists(parent, name):
+		return nil, nil
+	}
+	s := &standing{dir: -1, objects: -1}
+	if s.dir, err = openDir(parent, name); err != nil {
+		return nil, fmt.Errorf("%w and is no directory: %w", backends.ErrExists, err)
+	}
+	if err = s.look(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *standing) look() (err error) {
+	id, err := idAt(s.dir, ".")
+	if err != nil {
+		return err
+	}
+	s.inode = id.ino
+	if s.objects, err = openDir(s.dir, objectsName); err != nil && !isNoDirectory(err) {
+		return fmt.Errorf("%s: %w", objectsName, err)
+	}
+	if err = s.rescan(); err != nil {
+		return err
+	}
+	s.bare = len(s.scan.state) == 0 && len(s.scan.foreign) == 0 && len(s.scan.objects) == 0 && s.scan.indexEntry == nil
+	if !s.bare && len(s.scan.state) == 0 && len(s.scan.objects) == 0 && s.scan.indexEntry == nil {
+		return fmt.Errorf("%w and is no token", backends.ErrExists)
+	}
+	return nil
+}
+
+// rescan lists the directories, and from then on watches for changes.
+func (s *standing) rescan() (err error) {
+	s.watched = watch(s.dir, s.objects)
+	f, err := readFile(s.dir, []byte(nvtokName), make([]byte, nvtokNew+icsfRecord+1))
+	if err != nil && !ofEntry(err) {
+		return fmt.Errorf("cannot read %s: %w", nvtokName, err)
+	}
+	s.scan, err = scanToken(s.dir, s.objects, parseNVTOK(f.data).variant() == variantTPM)
+	return err
+}
+
+// holdsTokens names a token that stands below this one: users' below a TPM
+// token of releases 3.8 to 3.11.
+func (s *standing) holdsTokens() (name string, err error) {
+	err = readDir(s.dir, func(entry []byte, typ byte) {
+		if typ != unix.DT_DIR || name != "" {
+			return
+		}
+		if fd, err := openDir(s.dir, string(entry)); err == nil {
+			if exists(fd, nvtokName) {
+				name = string(entry)
+			}
+			unix.Close(fd)
+		}
+	})
+	return name, err
+}
+
+func (s *standing) close() {
+	for _, fd := range []*int{&s.dir, &s.objects} {
+		if *fd >= 0 {
+			unix.Close(*fd)
+			*fd = -1
+		}
+	}
+}
