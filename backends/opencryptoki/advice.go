@@ -1,10 +1,45 @@
 package opencryptoki
 
-// Advice says what to do about a finding of this kind.
-func (Backend) Advice(kind string) string {
-	switch kind {
-	case Unlisted:
-		return "if it is wanted, restore it by name from an archive; else remove it"
-	}
-	return ""
+import "tokar/backends"
+
+// advice is what to do about each kind of finding, and why where it is not
+// plain: most of this damage the library passes over without a word. What it
+// does was seen on releases 3.8.1 and the head after 3.27.0.
+var advice = map[string]string{
+	Empty:       "the library leaves such an object out, and with such a state file nobody can log in; " + backends.PutBack,
+	Truncated:   "the library leaves such an object out, and with such a state file nobody can log in; " + backends.PutBack,
+	Trailing:    "the library shows the object and passes over the rest; if what it shows is not right, " + backends.PutBack,
+	Length:      "the library leaves the object out, and after a private one perhaps all private objects that follow; " + backends.PutBack,
+	Header:      "a private object with it hides all private objects that follow, without a word; " + backends.PutBack,
+	PrivateFlag: "the library leaves the object out, and may leave out all private objects that follow; " + backends.PutBack,
+	Format:      "a migration left it behind, and its master key is only in the copy TOKEN_BAK; keep that, and migrate it again when the object in it is sound",
+	ByteOrder:   "the library of this machine does not load it; use the token on a machine of its own byte order, or " + backends.PutBack,
+	Name:        "since 3.18 the library leaves it out, and after a private one all private objects that follow; rename the file to the name inside, or " + backends.PutBack,
+	Attributes:  "the library leaves the object out or shows only a part of it; " + backends.PutBack,
+	Class:       "programs that look for objects of its class do not find it; " + backends.PutBack,
+	Key:         "the library gives the key out as good; before a program uses it, " + backends.PutBack,
+	Certificate: "the library gives it out as good; before a program uses it, " + backends.PutBack,
+	TokenInfo:   "the library believes NVTOK.DAT as it stands; " + backends.PutBack,
+
+	NoIndex:   "restore the whole token from an archive, or write OBJ.IDX anew: the name of each object file on a line of its own",
+	Missing:   "the library does without it and says nothing, or nobody can log in; " + backends.PutBack,
+	Unlisted:  "remove the file, or if it is wanted add its name to OBJ.IDX while no program uses the token, or " + backends.PutBack,
+	Duplicate: "programs see the object twice; take the second line out while no program uses the token",
+	IndexLine: "the library passes over it; take the line out while no program uses the token",
+	LineEnd:   "end every line in LF alone while no program uses the token",
+	Leftover:  "no program reads it; remove it while no program uses the token",
+
+	Irregular:  "put the file itself there, or remove it: since 3.27.0 the library follows no link and says nothing",
+	TooLarge:   "no token has such a file; look what it is, and move it out of the token",
+	TooDeep:    "no token has such a directory; move it out of the token",
+	Unreadable: "try again as root; if root cannot read it either, the disk is failing: copy what can be read and " + backends.PutBack,
+	Changing:   "try again while no program uses the token",
+	Gone:       "try again while no program uses the token",
+	Clash:      "move the file out of the token's directory",
+
+	NotSet:   "extract again as root, or set it by hand",
+	NewIndex: "restore the whole token if it is to have the index of the archive",
 }
+
+// Advice says what to do about a finding of this kind.
+func (Backend) Advice(kind string) string { return advice[kind] }

@@ -47,7 +47,7 @@ func damages(t testing.TB, dir, form string, order binary.ByteOrder) []damage {
 	listed := objectPath([]byte(lines[2]))
 	without := func([]byte) []byte { return []byte(strings.Join(append(lines[:2:2], lines[3:]...), "\n") + "\n") }
 	return append(ds,
-		damage{"listed-but-missing", listed, nil, Missing, 18},
+		damage{"listed-but-missing", listed, nil, Missing, -1},
 		damage{"present-but-not-listed", indexPath, without, Unlisted, -1},
 		damage{"index-listed-twice", indexPath, add(lines[2] + "\n"), Duplicate, len(index)},
 		damage{"index-no-final-newline", indexPath, cut(len(index) - 1), LineEnd, len(index) - 1},
@@ -181,15 +181,10 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// damagedFile is the file that the finding names: the index for what is wrong
-// between it and the directory.
+// damagedFile is the file that the finding names: of an object taken out of the
+// index, its own.
 func damagedFile(d damage, sound string) string {
-	switch d.kind {
-	case Missing:
-		if d.file != userKeyName {
-			return indexPath
-		}
-	case Unlisted:
+	if d.kind == Unlisted {
 		index, _ := os.ReadFile(filepath.Join(sound, indexPath))
 		return objectPath(bytes.Fields(index)[2])
 	}
@@ -222,7 +217,7 @@ func TestStoredDamage(t *testing.T) {
 		"public-attribute-count-plus-one":  {{Attributes, 195}, {Attributes, 320}},
 		"public-attribute-count-minus-one": {{Attributes, 0}, {Attributes, 0}},
 		"public-inner-name-changed":        {{Name, 13}, {Name, 24}},
-		"listed-but-missing":               {{Missing, 0}, {Missing, 0}},
+		"listed-but-missing":               {{Missing, -1}, {Missing, -1}},
 		"present-but-not-listed":           {{Unlisted, -1}, {Unlisted, -1}},
 		"index-no-final-newline":           {{LineEnd, 53}, {LineEnd, 53}},
 		"index-crlf":                       {{LineEnd, 8}, {LineEnd, 8}},
@@ -267,7 +262,7 @@ func TestStoredDamage(t *testing.T) {
 					}
 				}
 				return
-			case Missing, Duplicate, LineEnd:
+			case Duplicate, LineEnd:
 				file = indexPath
 			case Name:
 				if strings.Contains(name, "renamed") {

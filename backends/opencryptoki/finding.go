@@ -44,7 +44,8 @@ const (
 
 	// NoIndex: there are objects but no OBJ.IDX.
 	NoIndex = "no-index"
-	// Missing: a file that OBJ.IDX or NVTOK.DAT speaks of is not there.
+	// Missing: a file that OBJ.IDX or NVTOK.DAT speaks of is not there. File is
+	// that file.
 	Missing = "missing"
 	// Unlisted: an object file that OBJ.IDX does not name.
 	Unlisted = "unlisted"

@@ -90,7 +90,9 @@ func (os objects) order(index []byte, found *findings) []int32 {
 		o := os.find(line)
 		switch {
 		case o == nil:
-			add(Missing, offset, "lists object %s, and there is no such file", line)
+			if !found.full() {
+				found.add(Missing, objectPath(line), -1, "OBJ.IDX lists it at byte %d, and there is no such file", offset)
+			}
 		case o.listed:
 			add(Duplicate, offset, "lists object %s again", line)
 		default:
