@@ -14,7 +14,7 @@ func TestPeerOpenCryptoki(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs a tokar of its own, so that -short has nothing new")
 	}
-	needPeer(t, "pkcsslotd", "pkcsconf", "pkcs11-tool", "openssl", "unshare", "systemd-tmpfiles", "ssh", "sshd", "ip")
+	needPeer(t, "pkcsslotd", "pkcsconf", "pkcs11-tool", "openssl", "unshare", "systemd-tmpfiles", "ssh", "sshd", "ip", "/usr/bin/python3")
 	if os.Getuid() != 0 {
 		t.Skip("needs root, for namespaces of its own")
 	}
@@ -28,6 +28,13 @@ func TestPeerOpenCryptoki(t *testing.T) {
 		{"made", nil, "done"},
 		{"fixture", []string{fixture}, "done"},
 		{"damaged", []string{fixture}, "done"},
+		{"segment", nil, "done"},
+		{"same", nil, "done"},
+		{"pins", nil, "done"},
+		{"other", nil, "done"},
+		{"inuse", nil, "done"},
+		{"single", nil, "done"},
+		{"names", nil, "done"},
 		{"signs", []string{"01234567", fixture}, "17 1 " + fixture},
 	} {
 		t.Run(session.name, func(t *testing.T) {

@@ -19,6 +19,7 @@ xz-utils              | command -v xz                                        | a
 openssh-client        | command -v ssh ssh-keygen                            | recipients that are SSH keys are not made by ssh-keygen
 openssh-server        | command -v sshd                                       | archives do not travel through ssh
 qemu-user-static      | command -v qemu-s390x-static                         | nothing runs as big-endian s390x
+python3               | /usr/bin/python3 -c "import ctypes"                  | no application holds a session open while a token is restored
 python3-cryptography  | /usr/bin/python3 -c "import cryptography"            | the independent reader cannot judge the vectors
 python3-zstandard     | /usr/bin/python3 -c "import zstandard"               | the independent reader cannot judge the vectors
 gcc                   | command -v gcc                                       | the race detector does not run

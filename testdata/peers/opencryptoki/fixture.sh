@@ -27,7 +27,7 @@ listing "$work/listing.after"
 same "$work/listing.before" "$work/listing.after" "the library lists other objects than before"
 shows "$(wc -l <"$fixture/TOK_OBJ/OBJ.IDX")"
 say "user PIN accepted, every object shown"
-quiet pkcsconf -c "$slot" -u -S "$so_pin" -n 11112222
+conf -u -S "$so_pin" -n 11112222
 say "SO PIN accepted"
 daemon_stop
 say "done"

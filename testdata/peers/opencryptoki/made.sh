@@ -24,6 +24,7 @@ rm -rf "$token"
 say "ssh vault cat | tokar extract"
 vault "cat $work/token.tokar" | "$tokar" extract -i "$work/restore.key" -C "$base" swtok
 ssh_stop
+[ ! -e "$segment" ] || die "the shared memory of the token that was destroyed is still there"
 state "$token" "$work/state.after"
 same "$work/state.before" "$work/state.after" "the restored directory differs"
 

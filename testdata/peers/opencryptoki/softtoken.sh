@@ -81,12 +81,43 @@ shows() {
 	[ "$got" -eq "$1" ] || { cat "$work/listing.shows"; die "the library shows $got objects, not $1"; }
 }
 
+# opens PIN N: the library lets the user in, lists N objects, and signs with the RSA key that was there before.
+opens() {
+	user_pin=$1
+	shows "$2"
+	signs 01 "$work/rsa.pub"
+}
+
+# A wrong PIN leaves its mark in NVTOK.DAT until the right one is given.
+refuses() { refused CKR_PIN_INCORRECT --login --pin "$1"; }
+locked() { refused CKR_PIN_LOCKED --login --pin "$1"; }
+so_refuses() { refused CKR_PIN_INCORRECT --login --session-rw --login-type so --so-pin "$1"; }
+so_opens() { quiet pkcs11 --login --session-rw --login-type so --so-pin "$1" --list-objects; }
+
+refused() {
+	local because=$1
+	shift
+	! pkcs11-tool --module libopencryptoki.so.0 --slot "$slot" "$@" --list-objects >"$work/refused.log" 2>&1 || die "the library accepts: $*"
+	quiet grep "$because" "$work/refused.log"
+}
+
+# pkcsconf ends with 0 whatever happens.
+conf() {
+	quiet pkcsconf -c "$slot" "$@"
+	! grep -i -e error -e incorrect "$work/quiet.log" >&2 || die "failed: pkcsconf $*"
+}
+
+# init_token LABEL SO-PIN USER-PIN: a new token in an empty directory.
+init_token() {
+	conf -I -S 87654321 <<<"$1"
+	conf -P -S 87654321 -n "$2"
+	conf -u -S "$2" -n 12345678
+	conf -p -U 12345678 -n "$3"
+}
+
 make_token() {
 	say "a Soft token through pkcsconf and pkcs11-tool"
-	echo 'tokar peer test' | quiet pkcsconf -c "$slot" -I -S 87654321
-	quiet pkcsconf -c "$slot" -P -S 87654321 -n "$so_pin"
-	quiet pkcsconf -c "$slot" -u -S "$so_pin" -n 12345678
-	quiet pkcsconf -c "$slot" -p -U 12345678 -n "$user_pin"
+	init_token 'tokar peer test' "$so_pin" "$user_pin"
 	quiet p11 --keypairgen --key-type rsa:2048 --id 01 --label 'rsa pair'
 	quiet p11 --keygen --key-type AES:32 --id 02 --label 'aes key'
 	quiet p11 --keygen --key-type DES3:24 --id 03 --label 'des3 key'
@@ -130,6 +161,41 @@ use_after() {
 	quiet cmp "$work/private.txt" "$work/private.out"
 	say "and the restored token takes new objects"
 	quiet p11 --write-object "$work/public.txt" --type data --label 'after the restore'
+}
+
+# Leaves a token of 8 objects, its archive, and a copy that `again` puts in place; no daemon runs.
+made_and_archived() {
+	daemon_start
+	make_token
+	use_before
+	daemon_stop
+	quiet "$tokar" keygen -o "$work/restore.key"
+	quiet "$tokar" create -R "$work/restore.key.pub" -f "$work/token.tokar" "$token"
+	cp -a "$token" "$work/made"
+}
+
+again() {
+	rm -rf "$token" "$token.tokar-old"
+	forget_segment
+	cp -a "$work/made" "$token"
+}
+
+# x CODE [FLAG…] NAME…: restores below $base.
+x() {
+	local code=$1
+	shift
+	printf '$ tokar x %s\n' "$*"
+	exits "$code" "$tokar" extract -i "$work/restore.key" -f "$work/token.tokar" -C "$base" "$@"
+}
+
+says() { quiet grep -e "$1" "$work/exits.log"; }
+
+# x_refused CODE [FLAG…] NAME…: and everything below $base stays as it was, with nothing left behind.
+x_refused() {
+	state "$base" "$work/state.base"
+	x "$@"
+	state "$base" "$work/state.now"
+	same <(grep -v '^\. ' "$work/state.base") <(grep -v '^\. ' "$work/state.now") "something changed below $base"
 }
 
 # Puts a token directory from elsewhere, whose owners and modes are lost, in place.
