@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +24,9 @@ type merge struct {
 
 	mu     sync.Mutex
 	chosen map[string]*choice // by object name
+
+	newIndex []byte
+	changes  bool // anything at all
 }
 
 // choice is an object that is to be put.
@@ -125,19 +127,38 @@ func (m *merge) build(found *findings) error {
 	if err := m.s.live.rescan(); err != nil {
 		return err
 	}
-	index, changed := m.index()
-	if m.s.dir < 0 || !changed && !m.puts() {
+	today := m.s.live.scan.index
+	m.newIndex = mergeIndex(today, m.s.order.index, m.lists)
+	newIndex := !bytes.Equal(m.newIndex, today)
+	m.changes = newIndex || m.puts()
+	if m.s.dir < 0 || !m.changes {
 		return nil
 	}
-	if err := m.link(changed); err != nil {
+	if err := m.link(newIndex); err != nil {
 		return err
 	}
-	if changed {
-		if err := m.putIndex(index); err != nil {
+	if newIndex {
+		if err := m.putIndex(); err != nil {
 			return err
 		}
 	}
 	return m.sync()
+}
+
+// lists says whether an object is to be listed, as it is in the archive.
+func (m *merge) lists(name []byte) bool {
+	c := m.chosen[string(name)]
+	return c != nil && c.listed && (c.put || c.equal)
+}
+
+// putIndex writes the merged index, with owner and mode of today's.
+func (m *merge) putIndex() error {
+	r := format.Record{Kind: format.KindIndex, Name: format.NameOf(objectsName, indexName), Supersedes: format.NoSeq, Data: m.newIndex}
+	if m.s.live.scan.indexAttr.Known {
+		r.Details.Attr = m.s.live.scan.indexAttr
+		r.Details.Attr.MTime = time.Now().UnixNano()
+	}
+	return m.s.putSome([]*format.Record{&r})
 }
 
 // puts says whether any object is written.
@@ -185,89 +206,6 @@ func (m *merge) link(newIndex bool) error {
 	return errors.Join(err, lerr)
 }
 
-// index merges the names of chosen objects into today's index: each after the
-// one that precedes it in the archive's order, as far as that is listed.
-func (m *merge) index() (index []byte, changed bool) {
-	today := m.s.live.scan.index
-	var ignored findings
-	ends := map[string]int{} // of each name listed, the end of its line
-	indexLines(today, &ignored, func(line []byte, offset int) {
-		if isObjectName(line) {
-			end := bytes.IndexByte(today[offset:], '\n')
-			if end < 0 {
-				end = len(today) - offset - 1
-			}
-			ends[string(line)] = offset + end + 1
-		}
-	})
-	insert := map[int][]byte{}
-	at, placed := len(today), false
-	var first []byte // before any that is listed
-	for line := range bytes.Lines(m.s.order.index) {
-		name := string(line[:objectNameLen])
-		if end, listed := ends[name]; listed {
-			if !placed && len(first) > 0 {
-				start := end - len(lineAt(today, end))
-				insert[start] = append(insert[start], first...)
-				first = nil
-			}
-			at, placed = end, true
-			continue
-		}
-		c := m.chosen[name]
-		if c == nil || !c.listed || !c.put && !c.equal {
-			continue
-		}
-		if placed {
-			insert[at] = append(insert[at], line...)
-		} else {
-			first = append(first, line...)
-		}
-		changed = true
-	}
-	insert[len(today)] = append(insert[len(today)], first...)
-	if !changed {
-		return today, false
-	}
-	return spliced(today, insert), true
-}
-
-// lineAt is the line that ends at end, its LF with it.
-func lineAt(index []byte, end int) []byte {
-	body := index[:end]
-	start := bytes.LastIndexByte(bytes.TrimSuffix(body, []byte{'\n'}), '\n') + 1
-	return body[start:]
-}
-
-// spliced puts lines at their offsets. A last line without LF gets one: else
-// the name that follows would be lost with it.
-func spliced(index []byte, insert map[int][]byte) []byte {
-	var b []byte
-	from := 0
-	for _, at := range slices.Sorted(maps.Keys(insert)) {
-		if len(insert[at]) == 0 {
-			continue
-		}
-		b = append(b, index[from:at]...)
-		if len(b) > 0 && b[len(b)-1] != '\n' {
-			b = append(b, '\n')
-		}
-		b = append(b, insert[at]...)
-		from = at
-	}
-	return append(b, index[from:]...)
-}
-
-// putIndex writes the merged index, with owner and mode of today's.
-func (m *merge) putIndex(index []byte) error {
-	r := format.Record{Kind: format.KindIndex, Name: format.NameOf(strings.Split(indexPath, "/")...), Supersedes: format.NoSeq, Data: index}
-	if m.s.live.scan.indexAttr.Known {
-		r.Details.Attr = m.s.live.scan.indexAttr
-		r.Details.Attr.MTime = time.Now().UnixNano()
-	}
-	return m.s.putSome([]*format.Record{&r})
-}
-
 // sync makes the new TOK_OBJ durable and gives it owner and mode of today's.
 func (m *merge) sync() error {
 	names := []string{indexName}
@@ -300,13 +238,11 @@ func (m *merge) sync() error {
 // nowhere.
 func (m *merge) commit() error {
 	live := m.s.live
-	_, changed := m.index()
-	if !changed && !m.puts() {
+	if !m.changes {
 		return nil
 	}
-	now := watch(live.dir, live.objects)
-	if now.objects != live.watched.objects || now.index != live.watched.index {
-		return fmt.Errorf("%w: it changed meanwhile", backends.ErrInUse)
+	if err := m.unchanged(); err != nil {
+		return err
 	}
 	if err := m.raise(); err != nil {
 		return fmt.Errorf("%s: %w", nvtokName, err)
@@ -322,32 +258,20 @@ func (m *merge) commit() error {
 	return m.s.swap.Swap(append(m.s.token.Name.Components(), objectsName), inode, "")
 }
 
-// raise makes sure that the library does not give a restored name out again.
-func (m *merge) raise() error {
-	f, err := readFile(m.s.live.dir, []byte(nvtokName), make([]byte, nvtokNew+icsfRecord))
-	if errors.Is(err, unix.ENOENT) {
-		return nil
+// unchanged refuses a token whose list of objects is not what it was. (That
+// OBJ.IDX was linked changed its time.)
+func (m *merge) unchanged() error {
+	live := m.s.live
+	var index []byte
+	if live.objects >= 0 {
+		f, err := readFile(live.objects, []byte(indexName), make([]byte, 4<<10))
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+		index = f.data
 	}
-	if err != nil {
-		return err
+	if watch(live.dir, live.objects).objects != live.watched.objects || !bytes.Equal(index, live.scan.index) {
+		return fmt.Errorf("%w: it changed meanwhile", backends.ErrInUse)
 	}
-	defer clear(f.data)
-	if !raiseNext(f.data, m.s.order.came) {
-		return nil
-	}
-	dir := m.s.swap.Scratch()
-	fd, err := openat(dir, []byte(nvtokName), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return err
-	}
-	r := format.Record{Kind: format.KindState, Name: format.Name(nvtokName), Data: f.data}
-	r.Details.Attr = attrOf(&f.stat)
-	err = m.s.fill(created{fd, &r})
-	if err = errors.Join(err, unix.Fsync(fd), unix.Close(fd)); err != nil {
-		return err
-	}
-	if err := unix.Renameat(dir, nvtokName, m.s.live.dir, nvtokName); err != nil {
-		return err
-	}
-	return unix.Fsync(m.s.live.dir)
+	return nil
 }

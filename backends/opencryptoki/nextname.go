@@ -2,7 +2,12 @@ package opencryptoki
 
 import (
 	"bytes"
+	"errors"
 	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"tokar/format"
 )
 
 // nextName is the name that a release up to 3.17 gives to the next object; nil
@@ -69,4 +74,34 @@ func raiseNext(nvtok []byte, came []uint64) bool {
 	changed := !bytes.Equal(next, raised)
 	copy(next, raised)
 	return changed
+}
+
+// raise makes sure that the library does not give a restored name out again.
+func (m *merge) raise() error {
+	f, err := readFile(m.s.live.dir, []byte(nvtokName), make([]byte, nvtokNew+icsfRecord))
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer clear(f.data)
+	if !raiseNext(f.data, m.s.order.came) {
+		return nil
+	}
+	dir := m.s.swap.Scratch()
+	fd, err := openat(dir, []byte(nvtokName), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	r := format.Record{Kind: format.KindState, Name: format.Name(nvtokName), Data: f.data}
+	r.Details.Attr = attrOf(&f.stat)
+	err = m.s.fill(created{fd, &r})
+	if err = errors.Join(err, unix.Fsync(fd), unix.Close(fd)); err != nil {
+		return err
+	}
+	if err := unix.Renameat(dir, nvtokName, m.s.live.dir, nvtokName); err != nil {
+		return err
+	}
+	return unix.Fsync(m.s.live.dir)
 }
