@@ -89,6 +89,11 @@ func (m *merge) raise() error {
 	if !raiseNext(f.data, m.s.order.came) {
 		return nil
 	}
+	var others []uint64
+	for _, o := range m.s.live.scan.objects {
+		others = append(others, o.key)
+	}
+	raiseNext(f.data, others)
 	dir := m.s.swap.Scratch()
 	fd, err := openat(dir, []byte(nvtokName), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
