@@ -79,7 +79,6 @@ var laterCommands = map[string]string{
 	"d":       "comparing an archive with live tokens is not built yet; list shows what it holds",
 	"diff":    "comparing an archive with live tokens is not built yet; list shows what it holds",
 	"compare": "comparing an archive with live tokens is not built yet; list shows what it holds",
-	"check":   "validating live tokens is not built yet; create --dry-run reads and validates them",
 	"migrate": "migrating tokens is not built yet",
 	"rekey":   "replacing key slots is not built yet; make a new archive",
 }

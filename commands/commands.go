@@ -33,7 +33,7 @@ type command struct {
 func table() []*command {
 	return []*command{
 		createCommand(), listCommand(), verifyCommand(), extractCommand(), catCommand(),
-		keygenCommand(), versionCommand(), helpCommand(),
+		checkCommand(), keygenCommand(), versionCommand(), helpCommand(),
 	}
 }
 

@@ -82,11 +82,8 @@ func createOptionsOf(s *session, c *cli.Context) (o createOptions, err error) {
 	if o.jobs, err = jobs(s, c); err != nil {
 		return o, err
 	}
-	if o.operands, err = s.expand(s.operands, c.Bool("null")); err != nil {
+	if o.operands, err = s.tokenOperands(c); err != nil {
 		return o, err
-	}
-	if len(o.operands) == 0 {
-		return o, usagef(s.name, "no token is named; give the directory of one, or one with tokens below it")
 	}
 	if o.sel.excluded, err = exclusions(s, c); err != nil {
 		return o, err
@@ -131,7 +128,7 @@ func levelOf(s *session, c *cli.Context, codec format.Codec) (int, error) {
 
 // create writes an archive of the tokens that the operands name.
 func create(ctx context.Context, s *session, o createOptions) error {
-	inputs, err := findTokens(ctx, s, o.operands, o.sel)
+	inputs, err := findTokens(ctx, s, o.operands, o.sel, "archived")
 	if err == nil {
 		err = outside(s, o.file, inputs)
 	}
@@ -196,10 +193,13 @@ func archiveOptions(s *session, o createOptions) stages.ArchiveOptions {
 		Host:    host,
 		Writer:  program(),
 		Each:    s.counted(s.archived),
-		Problem: func(p stages.Problem) {
-			s.report.plain("unopened", p.Location.Name.String(), p.Err.Error())
-		},
+		Problem: s.unopened,
 	}
+}
+
+// unopened names a token that could not be opened.
+func (s *session) unopened(p stages.Problem) {
+	s.report.plain("unopened", p.Location.Name.String(), p.Err.Error())
 }
 
 // archived names a record that was written, and what is wrong with it.
@@ -207,6 +207,12 @@ func (s *session) archived(t *format.Token, r *format.Record) {
 	if t == nil || r.Kind == format.KindEndOfToken {
 		return
 	}
+	s.entry(t, r)
+	s.report.entry(t, r)
+}
+
+// entry names a token, or one of its entries.
+func (s *session) entry(t *format.Token, r *format.Record) {
 	switch {
 	case r.Kind == format.KindToken:
 		s.token(t)
@@ -215,7 +221,6 @@ func (s *session) archived(t *format.Token, r *format.Record) {
 	case s.report.verbose:
 		s.report.name(quote(t.Name.String() + "/" + r.Name.String()))
 	}
-	s.report.entry(t, r)
 }
 
 // token introduces a token, and what its operator must know.

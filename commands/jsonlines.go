@@ -92,12 +92,20 @@ type jsonFinding struct {
 	File    string `json:"file,omitempty"`
 	Offset  *int64 `json:"offset,omitempty"`
 	Message string `json:"message"`
+
+	Archived string `json:"archived,omitempty"` // of a difference
+	Live     string `json:"live,omitempty"`
+	Advice   string `json:"advice,omitempty"`
 }
 
-func (j *jsonLines) finding(token, entry string, f format.Finding) {
-	line := jsonFinding{jsonHead{"finding", schema}, nameOf(token, entry), f.Kind, f.File, nil, f.Message}
-	if f.Offset >= 0 {
-		line.Offset = &f.Offset
+func (j *jsonLines) finding(n notice) {
+	line := jsonFinding{
+		jsonHead: jsonHead{"finding", schema}, jsonName: nameOf(n.token, n.entry),
+		Kind: n.Kind, File: n.File, Message: n.Message,
+		Archived: n.archived, Live: n.live, Advice: n.advice.one(),
+	}
+	if n.Offset >= 0 {
+		line.Offset = &n.Offset
 	}
 	j.write(line)
 }

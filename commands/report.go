@@ -28,6 +28,7 @@ type report struct {
 	findings uint64
 	kinds    []string // in order of appearance
 	seen     map[string]int
+	advised  []*advised
 	results  []string
 	changed  bool // something is in its place: an error now is one part-way
 	survive  bool // what reads our output may go away; the work goes on
@@ -70,21 +71,36 @@ func (r *report) note(token, message string) {
 	}
 }
 
+// A notice is a finding as it is told: on what, and what to do.
+type notice struct {
+	format.Finding
+	token, entry   string
+	archived, live string // of a difference: the archive's and the token's
+	advice         advice
+}
+
 // finding names what is wrong with an entry or a token and went on.
 func (r *report) finding(token, entry string, f format.Finding) {
+	r.tell(notice{Finding: f, token: token, entry: entry})
+}
+
+func (r *report) tell(n notice) {
 	r.findings++
 	if r.json != nil {
-		r.json.finding(token, entry, f)
+		r.json.finding(n)
 		return
 	}
-	if r.seen[f.Kind] == 0 {
-		r.kinds = append(r.kinds, f.Kind)
+	if r.seen[n.Kind] == 0 {
+		r.kinds = append(r.kinds, n.Kind)
 	}
-	r.seen[f.Kind]++
-	if r.quiet || r.seen[f.Kind] > sameFindings && !r.verbose {
+	r.seen[n.Kind]++
+	if r.quiet {
 		return
 	}
-	r.say("%s", describe(token, entry, f))
+	r.remember(n.Kind, n.advice)
+	if r.seen[n.Kind] <= sameFindings || r.verbose {
+		r.say("%s", describe(n.token, n.entry, n.Finding))
+	}
 }
 
 // plain is a finding about what is no token's: an operand, a pattern.
@@ -143,6 +159,7 @@ func (r *report) finish(err error, sum *jsonSummary) (int, error) {
 		code = worst(code, exitFindings)
 	}
 	r.countHidden()
+	r.advise()
 	if r.json != nil {
 		r.json.summary(r.command, code, r.findings, err, sum)
 		if werr := r.json.out.flush(); werr != nil && (err == nil || errors.Is(err, context.Canceled)) && !r.spared(werr) {

@@ -6,22 +6,34 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/urfave/cli/v2"
+
 	"tokar/backends/all"
 	"tokar/format"
 	"tokar/stages"
 )
 
+// tokenOperands are the operands of a command that reads tokens.
+func (s *session) tokenOperands(c *cli.Context) ([]operand, error) {
+	operands, err := s.expand(s.operands, c.Bool("null"))
+	if err == nil && len(operands) == 0 {
+		err = usagef(s.name, "no token is named; give the directory of one, or one with tokens below it")
+	}
+	return operands, err
+}
+
 // findTokens resolves operands to tokens, in their order. An operand without
-// one is a finding; nothing at all is an error.
-func findTokens(ctx context.Context, s *session, operands []operand, sel selection) ([]stages.Input, error) {
-	f := &tokenFinder{s: s, sel: sel, byName: map[string]string{}, byPath: map[string]bool{}}
+// one is a finding; nothing at all is an error. done is what is to be done with
+// them, in a word.
+func findTokens(ctx context.Context, s *session, operands []operand, sel selection, done string) ([]stages.Input, error) {
+	f := &tokenFinder{s: s, sel: sel, done: done, byName: map[string]string{}, byPath: map[string]bool{}}
 	for _, o := range operands {
 		if err := f.operand(ctx, o); err != nil {
 			return nil, err
 		}
 	}
 	if len(f.inputs) == 0 {
-		return nil, failedf("", "there is no token to archive")
+		return nil, failedf("", "there is no token to be %s", done)
 	}
 	return f.inputs, nil
 }
@@ -29,6 +41,7 @@ func findTokens(ctx context.Context, s *session, operands []operand, sel selecti
 type tokenFinder struct {
 	s      *session
 	sel    selection
+	done   string
 	inputs []stages.Input
 	byName map[string]string // the path of each name
 	byPath map[string]bool
@@ -97,7 +110,7 @@ func (f *tokenFinder) find(ctx context.Context, path string) (inputs []stages.In
 		}
 		for _, p := range found.Passed {
 			if p.Hidden {
-				f.s.report.plain("no-token", p.Path, p.Reason+"; not archived")
+				f.s.report.plain("no-token", p.Path, p.Reason+"; not "+f.done)
 				continue
 			}
 			f.s.report.detail("%s: passed over: %s", quote(p.Path), escape(p.Reason))
@@ -117,7 +130,7 @@ func (f *tokenFinder) add(in stages.Input) error {
 		f.s.report.detail("%s: excluded", quote(in.Path))
 		return nil
 	case f.byPath[path]:
-		f.s.report.detail("%s: named twice, archived once", quote(in.Path))
+		f.s.report.detail("%s: named twice, %s once", quote(in.Path), f.done)
 		return nil
 	case again:
 		return usagef(f.s.name, "%s and %s are both called %s; tell them apart with NAME=PATH", quote(other), quote(in.Path), quote(name))

@@ -38,6 +38,9 @@ var advice = map[string]string{
 	Clash:      "move the file out of the token's directory",
 
 	NotSet:   "extract again as root, or set it by hand",
+	PINsKept: "nothing, if you know the PINs of today; else extract again with --roll-back-pins",
+	Dropped:  "nothing, if they are not wanted; else put them back from the old copy beside the token, or from a later archive",
+	Segment:  "remove the shared memory when no program uses the token any more",
 	NewIndex: "restore the whole token if it is to have the index of the archive",
 }
 

@@ -1,0 +1,183 @@
+package commands
+
+import (
+	"cmp"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+
+	"tokar/format"
+)
+
+// An advice is what to do about a finding. In JSON it stands with each; people
+// read it once for all findings that it fits, after the last, with one command
+// for all entries that were named.
+type advice struct {
+	text    string
+	restore restore
+}
+
+// A restore is the tokar extract that puts an entry back. It can be typed as it
+// is printed, but for the key and, where it is not known, the archive.
+type restore struct {
+	file    string // the archive; empty if it is not known
+	dir     string // the token is in it
+	as      string // the token's name there, if it is another in the archive
+	flag    string
+	operand string // empty: no restore
+}
+
+// of is the restore of an entry. Into a token that is there go single objects;
+// everything else comes with the whole token, and with its state the PINs.
+func (x restore) of(token, entry string, kind format.Kind) restore {
+	switch kind {
+	case format.KindObject:
+		x.flag, x.operand = "--overwrite", patternOf(token+"/"+entry)
+	case format.KindState:
+		x.flag, x.operand = "--roll-back-pins", patternOf(token)
+	default:
+		x.flag, x.operand = "", patternOf(token)
+	}
+	return x
+}
+
+// command is the line to type, for these operands.
+func (x restore) command(operands []string) string {
+	words := []string{"tokar", "x", "-i", "KEY", "-f", "ARCHIVE"}
+	if x.file != "" {
+		words[5] = shellWord(pathWord(x.file))
+	}
+	if x.dir != "." {
+		words = append(words, "-C", shellWord(pathWord(x.dir)))
+	}
+	if x.as != "" {
+		words = append(words, "--as="+shellWord(x.as))
+	}
+	if x.flag != "" {
+		words = append(words, x.flag)
+	}
+	for _, o := range operands {
+		words = append(words, shellWord(o))
+	}
+	return strings.Join(words, " ")
+}
+
+// with says what comes with the entry.
+func (x restore) with() string {
+	switch x.flag {
+	case "--overwrite":
+		return ""
+	case "--roll-back-pins":
+		return ", with the whole token and its PINs of then"
+	}
+	return ", with the whole token"
+}
+
+// line is the advice, with the command for these operands.
+func (a advice) line(operands []string) string {
+	if len(operands) == 0 {
+		return a.text
+	}
+	return a.text + a.restore.with() + ": " + a.restore.command(operands)
+}
+
+// one is the advice on one finding.
+func (a advice) one() string {
+	if a.restore.operand == "" {
+		return a.line(nil)
+	}
+	return a.line([]string{a.restore.operand})
+}
+
+// An advised is an advice that fits several findings of one kind.
+type advised struct {
+	kind     string
+	advice   // without an operand
+	operands []string
+	more     int // operands beyond those
+}
+
+// remember keeps an advice until the end.
+func (r *report) remember(kind string, a advice) {
+	if a.text == "" {
+		return
+	}
+	operand := a.restore.operand
+	a.restore.operand = ""
+	i := slices.IndexFunc(r.advised, func(b *advised) bool { return b.kind == kind && b.advice == a })
+	if i < 0 {
+		i = len(r.advised)
+		r.advised = append(r.advised, &advised{kind: kind, advice: a})
+	}
+	switch at := r.advised[i]; {
+	case operand == "" || slices.Contains(at.operands, operand):
+	case len(at.operands) == sameFindings:
+		at.more++
+	default:
+		at.operands = append(at.operands, operand)
+	}
+}
+
+// advise says what to do about what was found.
+func (r *report) advise() {
+	for _, a := range r.advised {
+		line := a.line(a.operands)
+		if a.more > 0 {
+			line += fmt.Sprintf("; and %d more in the same way", a.more)
+		}
+		r.say("%s: %s", escape(a.kind), line)
+	}
+}
+
+// restoreTo is the place of a token that is called name and stands at path.
+func restoreTo(path string, name format.Name) restore {
+	if path = filepath.Clean(path); path == "." || filepath.Base(path) == ".." {
+		path = realPath(path)
+	}
+	below := filepath.Join(name.Components()...)
+	switch dir, ok := strings.CutSuffix(path, "/"+below); {
+	case path == below:
+		return restore{dir: "."}
+	case ok:
+		return restore{dir: cmp.Or(dir, "/")}
+	}
+	return restore{dir: filepath.Dir(path), as: filepath.Base(path)}
+}
+
+// patternOf is a name as a pattern that matches it alone, and that is no flag.
+func patternOf(name string) string {
+	name = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
+	if strings.HasPrefix(name, "-") {
+		name = `\` + name
+	}
+	return name
+}
+
+// pathWord is a path that is no flag.
+func pathWord(path string) string {
+	if strings.HasPrefix(path, "-") {
+		return "./" + path
+	}
+	return path
+}
+
+// shellWord is a word that a shell takes as it is, whatever is in it, and that
+// a terminal shows as it is.
+func shellWord(s string) string {
+	plain := func(c rune) bool {
+		return c < unicode.MaxASCII && (unicode.IsLetter(c) || unicode.IsDigit(c) || strings.ContainsRune("_./:=@%+,-", c))
+	}
+	switch {
+	case s != "" && strings.IndexFunc(s, func(c rune) bool { return !plain(c) }) < 0:
+		return s
+	case escape(s) == strings.ReplaceAll(s, `\`, `\\`):
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		fmt.Fprintf(&b, `\x%02x`, s[i])
+	}
+	return "$'" + b.String() + "'"
+}

@@ -1,0 +1,128 @@
+package commands
+
+import (
+	"context"
+	"path"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"tokar/backends"
+	"tokar/format"
+	"tokar/stages"
+)
+
+func checkCommand() *command {
+	return &command{
+		name:     "check",
+		summary:  "look at tokens where they stand, and say what is wrong",
+		synopsis: "[flags] PATH…",
+		examples: `tokar check /var/lib/opencryptoki
+tokar check -v /var/lib/opencryptoki/swtok
+tokar check --json /var/lib/opencryptoki | jq 'select(.type == "finding")'`,
+		text: `PATH is a token's directory, or one that holds tokens, as for create. Every
+file is read and every object validated as when it is archived; nothing is
+written, and no key or PIN is needed. So of private objects only length and
+header are checked, not what is encrypted. What is wrong is named, with what to
+do about it, and makes the exit code 1. -v names every entry, and what stands
+beside tokens, such as the old copy that a restore kept.`,
+		flags: join([]cli.Flag{
+			directoryFlag("the operands that follow are in `DIR`"),
+		}, selectionFlags(), []cli.Flag{jobsFlag()}, reportFlags()),
+		run: func(s *session, c *cli.Context) error {
+			o, err := checkOptionsOf(s, c)
+			if err != nil {
+				return err
+			}
+			return check(s.ctx, s, o)
+		},
+	}
+}
+
+type checkOptions struct {
+	operands []operand
+	sel      selection // what is excluded
+	jobs     int
+}
+
+func checkOptionsOf(s *session, c *cli.Context) (o checkOptions, err error) {
+	if o.jobs, err = jobs(s, c); err != nil {
+		return o, err
+	}
+	if o.operands, err = s.tokenOperands(c); err != nil {
+		return o, err
+	}
+	o.sel.excluded, err = exclusions(s, c)
+	return o, err
+}
+
+// check validates tokens and writes nothing.
+func check(ctx context.Context, s *session, o checkOptions) error {
+	inputs, err := findTokens(ctx, s, o.operands, o.sel, "checked")
+	if err != nil {
+		return err
+	}
+	k := &checking{session: s, inputs: map[string]stages.Input{}}
+	for _, in := range inputs {
+		k.inputs[in.Name.String()] = in
+	}
+	sum, err := stages.Check(ctx, inputs, stages.CheckOptions{
+		Workers: o.jobs,
+		Skip: func(t *format.Token, e *backends.Entry) bool {
+			return o.sel.excludes(t.Name.String(), e.Name.String())
+		},
+		Each:    s.counted(k.each),
+		Problem: s.unopened,
+	})
+	s.note(sum)
+	s.summary.Generation, s.summary.Restores = nil, nil // there is no archive
+	if err == nil && sum.Tokens == 0 {
+		err = failedf("", "no token could be opened")
+	}
+	if err != nil {
+		return left(err, "not everything was checked")
+	}
+	for _, name := range sum.Unstable {
+		s.report.plain("unstable", name, "it changed while it was read; check it again when it is quiet")
+	}
+	verdict := ": sound"
+	if s.report.findings > 0 {
+		verdict = s.report.withFindings()
+	}
+	s.report.result("%s, %s, %s%s", count(sum.Tokens, "token"), count(sum.Objects, "object"), size(sum.Bytes), verdict)
+	return nil
+}
+
+// checking is one run of check.
+type checking struct {
+	*session
+	inputs map[string]stages.Input // by the token's name
+}
+
+func (k *checking) each(t *format.Token, r *format.Record) {
+	if r.Kind == format.KindEndOfToken {
+		return
+	}
+	k.entry(t, r)
+	for _, f := range r.Details.Findings {
+		k.report.tell(notice{
+			Finding: f, token: t.Name.String(), entry: entryName(r),
+			advice: k.advice(t, r, f),
+		})
+	}
+}
+
+// advice is the backend's, with the command where an archive helps.
+func (k *checking) advice(t *format.Token, r *format.Record, f format.Finding) advice {
+	in := k.inputs[t.Name.String()]
+	a := advice{text: in.Backend.Advice(f.Kind)}
+	if !strings.HasSuffix(a.text, backends.PutBack) {
+		return a
+	}
+	entry, kind := r.Name.String(), r.Kind
+	if file := path.Base(f.File); kind == format.KindIndex && file != path.Base(entry) {
+		entry, kind = file, format.KindObject // the index speaks of it
+	}
+	a.restore = restoreTo(in.Path, in.Name).of(t.Name.String(), entry, kind)
+	return a
+}
