@@ -14,30 +14,21 @@ import (
 type CompareOptions struct {
 	OpenOptions
 	Backend func(kind string) (backends.Backend, error) // required
-	// Place says with what a token is compared. It may be called from several
-	// workers; an error ends the run.
-	Place func(t *format.Token) (Place, error)
+	// Place says where the token stands that one is compared with. It may be
+	// called from several workers.
+	Place func(t *format.Token) Place
 	// Select says which entries of a token that is wanted, on either side.
 	Select func(t *format.Token, r *format.Record) bool
-	// Compared is told of each token at its end, in archive order.
-	Compared func(c *Compared)
-}
-
-// A Place is where the token is looked for that an archived one is compared
-// with.
-type Place struct {
-	Dir    string
-	Name   format.Name // below Dir
-	Wanted bool        // compare at all
-	Whole  bool        // the token as such too, whatever entries are selected
+	// Compared is told of each token at its end, in archive order. An error ends
+	// the run.
+	Compared func(c *Compared) error
 }
 
 // Compared is what came of comparing one token.
 type Compared struct {
 	Archived *format.Token
-	Place    Place
-	Err      error // why it was not compared; ErrNoToken if none is there
-	Entries  uint64
+	Path     string // where the token was looked for
+	Err      error  // why it was not compared; ErrNoToken if none is there
 	// Differences are in archive order, what only the token has last.
 	Differences []Difference
 	More        uint64   // entries that differ beyond those
@@ -89,20 +80,22 @@ func (c *comparer) live(ctx context.Context, t *tokenState) (*live, error) {
 		c.byNum[t.number] = l
 	}
 	c.mu.Unlock()
-	l.once.Do(func() { l.fatal = c.openLive(ctx, l) })
-	return l, l.fatal
+	l.once.Do(func() { c.openLive(ctx, l) })
+	return l, ctx.Err()
 }
 
-func (c *comparer) openLive(ctx context.Context, l *live) (err error) {
-	if l.place, err = c.Place(l.archived); err != nil || !l.place.Wanted {
-		return err
+func (c *comparer) openLive(ctx context.Context, l *live) {
+	if l.place = c.Place(l.archived); !l.place.Wanted {
+		return
+	}
+	if len(l.place.Name) == 0 {
+		l.place.Name = l.archived.Name
 	}
 	b, err := c.Backend(l.archived.Kind)
 	if err == nil {
 		err = l.open(ctx, b)
 	}
 	l.err = err
-	return ctx.Err()
 }
 
 // compare is the stage: each archived entry beside the one of today, read by
@@ -181,14 +174,14 @@ func (c *comparer) end(ctx context.Context, l *live, number uint32) error {
 	c.mu.Unlock()
 	l.close()
 	// Of an archive of many tokens, a pattern may mean none of this one's entries.
-	if err == nil && (l.place.Whole || l.touched || len(said.Differences) > 0) {
-		c.Compared(said)
+	if err != nil || !l.place.Whole && !l.touched && len(said.Differences) == 0 {
+		return err
 	}
-	return err
+	return c.Compared(said)
 }
 
 func (c *comparer) said(ctx context.Context, l *live) (*Compared, error) {
-	said := &Compared{Archived: l.archived, Place: l.place, Err: l.err, Entries: l.taken}
+	said := &Compared{Archived: l.archived, Path: l.path(), Err: l.err}
 	if l.err != nil {
 		return said, nil
 	}

@@ -24,7 +24,6 @@ type live struct {
 	place    Place
 
 	once    sync.Once
-	fatal   error // ends the run
 	err     error // why this token is not compared
 	token   backends.Token
 	indexed backends.Indexed // nil if its kind has no index that can be told in words
@@ -38,8 +37,7 @@ type live struct {
 	comparison backends.Comparison // nil if there is none
 	unwordable error               // why there is none, where there should be
 	touched    bool                // an archived entry was selected
-	taken      uint64
-	said       map[string]int // entries by kind and name: their places in differing
+	said       map[string]int      // entries by kind and name: their places in differing
 	differing  [][]Difference
 	more       uint64
 }
@@ -74,13 +72,17 @@ func (l *live) open(ctx context.Context, b backends.Backend) error {
 	return nil
 }
 
+// below is where the token is in its place's directory.
+func (l *live) below() string { return filepath.Join(l.place.Name.Components()...) }
+
+func (l *live) path() string { return filepath.Join(l.place.Dir, l.below()) }
+
 // find asks the backend what stands in the place.
 func (l *live) find(ctx context.Context, b backends.Backend) (loc backends.Location, err error) {
 	if err := l.place.Name.Check(); err != nil {
 		return loc, err
 	}
-	below := filepath.Join(l.place.Name.Components()...)
-	path := filepath.Join(l.place.Dir, below)
+	path := l.path()
 	found, err := b.Find(ctx, path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -96,7 +98,7 @@ func (l *live) find(ctx context.Context, b backends.Backend) (loc backends.Locat
 		if err == nil {
 			base, err = filepath.EvalSymlinks(base)
 		}
-		if err == nil && loc.Real != filepath.Join(base, below) {
+		if err == nil && loc.Real != filepath.Join(base, l.below()) {
 			err = errors.New("a symbolic link leads there, which is not followed")
 		}
 		loc.Name = l.place.Name
@@ -136,9 +138,6 @@ func (l *live) compare(ctx context.Context, archived, of *format.Record, buf []b
 // said of the one that this record supersedes.
 func (l *live) take(r *format.Record, found []Difference) {
 	l.touched = true
-	if r.Supersedes == format.NoSeq {
-		l.taken++
-	}
 	if e := l.byName[string(r.Name)]; e != nil {
 		e.met = r.Flags&format.Vanished == 0
 	}
