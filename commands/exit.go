@@ -135,7 +135,7 @@ func todo(err error) string {
 	case errors.Is(err, backends.ErrInUse):
 		return "stop pkcsslotd and the programs that use the token, and try again; single objects go in with --token-in-use"
 	case errors.Is(err, backends.ErrOther):
-		return "extract into another directory with -C DIR; or --replace-token puts the archive's token in its place and keeps the old one beside it"
+		return "extract into another directory with -C DIR; or, for a whole token, --replace-token puts the archive's in its place and keeps the old one beside it"
 	case errors.Is(err, backends.ErrUnknown):
 		return "if you know that it is the same token, --keep-pins keeps its PINs of today; --roll-back-pins takes the archive's"
 	case errors.Is(err, backends.ErrOldCopy):

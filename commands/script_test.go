@@ -52,6 +52,11 @@ func setup(env *testscript.Env) error {
 			return err
 		}
 	}
+	real, err := filepath.Abs("../testdata")
+	if err != nil {
+		return err
+	}
+	env.Setenv("FIXTURES", real)
 	env.Setenv("GORACE", noSleep)
 	env.Setenv("TOKAR_RECIPIENTS_FILE", "")
 	env.Setenv("TOKAR_IDENTITY", "")

@@ -24,7 +24,7 @@ func (s *staging) Finish(ctx context.Context) ([]format.Finding, error) {
 	if s.merge != nil {
 		steps = []func(*findings) error{s.merge.allowed, s.merge.build}
 	} else if s.dir < 0 {
-		steps = steps[:2]
+		steps = steps[:3]
 	}
 	for _, step := range steps {
 		if err := step(&found); err != nil {

@@ -13,6 +13,7 @@ type order struct {
 	index []byte          // names of the objects that OBJ.IDX listed, as they came
 	out   map[string]bool // listed, and left out
 	came  []uint64        // names of all objects that came, where others stand
+	given []byte          // OBJ.IDX itself, where a dry run has no file of it
 }
 
 // Order tells which entries came and which were left out.
@@ -20,10 +21,13 @@ func (s *staging) Order(r *format.Record, left bool) error {
 	if s.same != nil {
 		s.same.Learn(r)
 	}
+	o := &s.order
+	if r.Kind == format.KindIndex && !left && s.o.DryRun {
+		o.given = bytes.Clone(r.Data)
+	}
 	if r.Kind != format.KindObject || !isObjectName(r.Name) {
 		return nil
 	}
-	o := &s.order
 	if s.live != nil && !left {
 		o.came = append(o.came, objectKey(r.Name))
 	}
@@ -77,12 +81,7 @@ func (o *order) names(index []byte) bool {
 // finishIndex keeps OBJ.IDX byte for byte if everything came that it lists,
 // else makes it anew.
 func (s *staging) finishIndex(found *findings) error {
-	objects, err := s.objectsDir()
-	if err != nil {
-		return err
-	}
-	defer unix.Close(objects)
-	f, err := readFile(objects, []byte(indexName), make([]byte, 4<<10))
+	f, err := s.indexGiven()
 	have := err == nil
 	if err != nil && err != unix.ENOENT {
 		return err
@@ -95,18 +94,30 @@ func (s *staging) finishIndex(found *findings) error {
 		return nil
 	}
 	found.add(NewIndex, indexPath, -1, "made anew; objects restored: %d", len(index)/(objectNameLen+1))
-	if have {
-		if err := unix.Unlinkat(objects, indexName, 0); err != nil {
-			return err
-		}
-	}
 	return s.putIndex(index, f, have)
+}
+
+// indexGiven is OBJ.IDX as it came.
+func (s *staging) indexGiven() (file, error) {
+	if s.dir < 0 && s.order.given == nil {
+		return file{}, unix.ENOENT
+	}
+	if s.dir < 0 {
+		return file{data: s.order.given}, nil
+	}
+	objects, err := makeDirs(s.dir, []string{objectsName})
+	if err != nil {
+		return file{}, err
+	}
+	defer unix.Close(objects)
+	return readFile(objects, []byte(indexName), make([]byte, 4<<10))
 }
 
 // putIndex writes the new index, with owner and mode of the one it replaces.
 func (s *staging) putIndex(index []byte, old file, replaces bool) error {
 	r := format.Record{Kind: format.KindIndex, Name: format.NameOf(objectsName, indexName), Supersedes: format.NoSeq, Data: index}
 	if replaces {
+		r.Supersedes = 0
 		r.Details.Attr = attrOf(&old.stat)
 	}
 	return s.putSome([]*format.Record{&r})
