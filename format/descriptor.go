@@ -62,7 +62,7 @@ type Token struct {
 	Model        string
 	Serial       string
 	Properties   []Property  // what the backend needs, such as format and byte order
-	Defaults     Attr        // mode, owner and group of most entries; MTime unused
+	Defaults     Attr        // what most entries have; MTime and DefaultACL unused
 	Directories  []Directory // the token's own directories, the token directory first
 	Notes        []string    // what an operator must know, such as that objects live elsewhere
 }
@@ -136,8 +136,8 @@ func DecodeToken(name Name, b []byte) (*Token, error) {
 		case 7:
 			var rest []byte
 			t.Defaults, rest, err = decodeAttr(f.value)
-			if err == nil && len(rest) > 0 {
-				err = badf(ErrMalformed, "%d bytes after a token's attributes", len(rest))
+			if err == nil && (len(rest) > 0 || t.Defaults.DefaultACL != "") {
+				err = badf(ErrMalformed, "a token's attributes with what no file has, or %d bytes after them", len(rest))
 			}
 		case 8:
 			var d Directory
@@ -161,26 +161,6 @@ func DecodeToken(name Name, b []byte) (*Token, error) {
 		return nil, badf(ErrMalformed, "a token without a kind")
 	}
 	return t, nil
-}
-
-func (a Attr) append(b []byte) []byte {
-	b = be.AppendUint32(b, a.Mode)
-	b = be.AppendUint32(b, a.UID)
-	b = be.AppendUint32(b, a.GID)
-	return be.AppendUint64(b, uint64(a.MTime))
-}
-
-func decodeAttr(v []byte) (Attr, []byte, error) {
-	if len(v) < 20 || be.Uint32(v)&^0o7777 != 0 {
-		return Attr{}, nil, badf(ErrMalformed, "file attributes of %d bytes", len(v))
-	}
-	return Attr{
-		Known: true,
-		Mode:  be.Uint32(v),
-		UID:   be.Uint32(v[4:]),
-		GID:   be.Uint32(v[8:]),
-		MTime: int64(be.Uint64(v[12:])),
-	}, v[20:], nil
 }
 
 // EndOfToken is what a token's last record says.

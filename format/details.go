@@ -13,15 +13,6 @@ type Details struct {
 	Findings []Finding
 }
 
-// Attr is what the file system says of a file or directory.
-type Attr struct {
-	Known bool   // false for what is no file
-	Mode  uint32 // the twelve permission bits
-	UID   uint32
-	GID   uint32
-	MTime int64 // nanoseconds since 1970 UTC
-}
-
 const (
 	tagKeyType = 1 + iota
 	tagLabel
@@ -31,10 +22,14 @@ const (
 	tagGID
 	tagMTime
 	tagFinding
+	tagOwner
+	tagGroup
+	tagACL
+	tagSecurity
 )
 
-// Append encodes d onto b. Mode, owner and group that equal the token's
-// default are left out.
+// Append encodes d onto b. What of d.Attr equals the token's default is left
+// out, but for the time.
 func (d *Details) Append(b []byte, def Attr) []byte {
 	if d.KeyType != ClassNone {
 		b = appendU32(b, tagKeyType, d.KeyType)
@@ -60,10 +55,13 @@ func (d *Details) Append(b []byte, def Attr) []byte {
 	for _, f := range d.Findings[:min(len(d.Findings), 64)] {
 		b = appendField(b, tagFinding, f.encode())
 	}
+	if d.Attr.Known {
+		b = d.Attr.appendDifferences(b, &def)
+	}
 	return b
 }
 
-// Decode reads details that Append wrote; label and id are copied.
+// Decode reads details that Append wrote; nothing of d is part of b.
 func (d *Details) Decode(b []byte, def Attr) error {
 	*d = Details{KeyType: ClassNone}
 	attr := def
@@ -93,6 +91,14 @@ func (d *Details) Decode(b []byte, def Attr) error {
 			var finding Finding
 			finding, err = decodeFinding(f.value)
 			d.Findings = append(d.Findings, finding)
+		case tagOwner:
+			attr.Owner, err = decodeIDName(f.value)
+		case tagGroup:
+			attr.Group, err = decodeIDName(f.value)
+		case tagACL:
+			attr.ACL, err = decodeACL(f.value, true)
+		case tagSecurity:
+			attr.Security, err = decodeSecurity(f.value)
 		default:
 			err = f.unknown("an entry's details")
 		}

@@ -37,6 +37,9 @@ const (
 	MaxName     = 1 << 10  // bytes of a name, all components
 	MaxParts    = 8        // components of a name
 	MaxPart     = 255      // bytes of one component
+	MaxACL      = 128      // entries of an access control list
+	MaxIDName   = 128      // bytes of the name of a user or group
+	MaxSecurity = 4 << 10  // bytes of a security label
 
 	MaxBlock   = 8 << 20                        // bytes of a block's body, but for a block of one record
 	MaxBody    = MaxObject + MaxMetadata + 4096 // bytes of any block's body

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -300,8 +301,9 @@ func FuzzDetails(f *testing.F) {
 			}
 		})
 	}
+	usual := aclOf(f, ACLEntry{ACLUser, 6, 5, "joe"})
 	f.Fuzz(func(t *testing.T, b []byte, mode uint32) {
-		def := Attr{Known: true, Mode: mode & 0o7777, UID: 1, GID: 2}
+		def := Attr{Known: true, Mode: mode & 0o7777, UID: 1, GID: 2, Owner: "root", ACL: usual, Security: "label"}
 		var d Details
 		if err := d.Decode(b, def); err != nil {
 			oneClass(t, err)
@@ -347,13 +349,35 @@ func FuzzDescriptor(f *testing.F) {
 		}
 		if token, err := DecodeToken(name, b); err != nil {
 			oneClass(t, err)
-		} else if again, err := DecodeToken(name, token.Encode()); err != nil || again.Defaults.Mode != token.Defaults.Mode || len(again.Directories) != len(token.Directories) {
+		} else if again, err := DecodeToken(name, token.Encode()); err != nil || again.Defaults != token.Defaults || !slices.EqualFunc(again.Directories, token.Directories, sameDirectory) {
 			t.Fatalf("a token descriptor comes again as %+v, %v", again, err)
 		}
 		if e, err := DecodeEndOfToken(b); err != nil {
 			oneClass(t, err)
 		} else if !bytes.Equal(e.Encode(), b) {
 			t.Fatal("an end of token encodes to other bytes")
+		}
+	})
+}
+
+func sameDirectory(a, b Directory) bool { return a.Attr == b.Attr && bytes.Equal(a.Name, b.Name) }
+
+// FuzzACL: a list has one encoding.
+func FuzzACL(f *testing.F) {
+	for _, a := range goodACLs(f) {
+		f.Add([]byte(a))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		a, err := decodeACL(b, false)
+		if err != nil {
+			oneClass(t, err)
+			return
+		}
+		if len(b) == 0 {
+			return
+		}
+		if again, err := NewACL(a.Entries()); err != nil || again != a || string(again) != string(b) {
+			t.Fatalf("%x comes again as %x, %v", b, again, err)
 		}
 	})
 }

@@ -40,7 +40,7 @@ func (s *read) Forward(ctx context.Context, b *Batch) error {
 		if n := len(r.Data); n > 0 && n <= len(free) && &r.Data[0] == &free[0] {
 			free = free[n:]
 		}
-		total += len(r.Data)
+		total += len(r.Data) + len(r.Details.Attr.ACL) + len(r.Details.Attr.Security)
 		if total > maxPart && len(b.Records) > 1 {
 			// Too large beside the others: read again into a part of its own.
 			b.Records = b.Records[:len(b.Records)-1]

@@ -247,7 +247,31 @@ func (m *vectorMaker) archive(name, about string, mem *memory, names []string, o
 
 func field(tag byte, v []byte) []byte { return join([]byte{tag}, u16(uint16(len(v))), v) }
 
-func attr(mode uint32) []byte { return join(u32(mode), u32(1), u32(2), u64(0)) }
+// attr is a token's attributes without names, lists and label.
+func attr(mode uint32) []byte { return join(attrHead(mode), make([]byte, 8)) }
+
+func attrHead(mode uint32) []byte { return join(u32(mode), u32(1), u32(2), u64(0)) }
+
+// fullAttr is a token's attributes with everything that they may have.
+func fullAttr(mode uint32, owner, group, acl, inherit, label string) []byte {
+	b := join(attrHead(mode), shortText(owner), shortText(group))
+	for _, v := range []string{acl, inherit, label} {
+		b = join(b, u16(uint16(len(v))), []byte(v))
+	}
+	return b
+}
+
+func shortText(s string) []byte { return append([]byte{byte(len(s))}, s...) }
+
+// ace is an entry of an access control list; id is NoID where none belongs.
+func ace(tag, perm uint16, id uint32, name string) string {
+	return string(join(u16(tag), u16(perm), u32(id), shortText(name)))
+}
+
+// aclOf makes the usual list with more entries: before the mask users, groups.
+func aclOf(users, groups string) string {
+	return ace(1, 6, format.NoID, "") + users + ace(4, 4, format.NoID, "") + groups + ace(16, 6, format.NoID, "") + ace(32, 0, format.NoID, "")
+}
 
 func endOf(live, all uint64) []byte { return join(u64(live), u64(all), []byte{1}) }
 
@@ -423,11 +447,33 @@ func (m *vectorMaker) forgedGood() {
 		}
 		f.records[14].details = endOf(12, 12)
 	})
+	m.forged("good-names-lists-label", "owners' names, access control lists and labels, as defaults, changed and taken away", "oooo", withNamesListsLabel)
+	m.forged("good-names-lists-label-longest", "128 entries with names of 128 bytes, a label of 4,096", "oooo", func(f *forge) {
+		name, label := strings.Repeat("n", 128), strings.Repeat("l", 4096)
+		users := ""
+		for i := range uint32(124) {
+			users += ace(2, 4, i, name)
+		}
+		f.records[1].details = join(field(1, []byte("m")), field(7, fullAttr(0, name, name, aclOf(users, ""), "", label)),
+			field(8, fullAttr(0, name, name, aclOf(users, ""), aclOf("", ace(8, 0, 1, name)), label)))
+		f.records[3].details = join(field(7, u64(0)), field(9, []byte(name[1:])), field(12, []byte(label[1:])))
+	})
 	m.forged("good-uneven-attributes", "a mode without a time, defaults repeated, a label longer than writers make", "oooo", func(f *forge) {
 		f.records[1].details = join(field(1, []byte("m")), field(7, attr(0o660)), field(8, attr(0o770)), field(8, append(attr(0o700), "a\x00b"...)))
 		f.records[3].details = join(field(2, bytes.Repeat([]byte("l"), 65535)), field(4, u32(0o17777)))
 		f.records[4].details = join(field(4, u32(0o660)), field(5, u32(1)), field(6, u32(2)), field(7, u64(9)))
 	})
+}
+
+// withNamesListsLabel gives records everything that attributes can have.
+func withNamesListsLabel(f *forge) {
+	usual, label := aclOf(ace(2, 6, 5, "joe"), ""), "system_u:object_r:pkcs_slotd_var_lib_t:s0"
+	inherit := ace(1, 7, format.NoID, "") + ace(4, 5, format.NoID, "") + ace(32, 0, format.NoID, "")
+	f.records[1].details = join(field(1, []byte("m")), field(7, fullAttr(0o660, "root", "pkcs11", usual, "", label)),
+		field(8, fullAttr(0o770, "root", "pkcs11", "", inherit, label)), field(8, append(fullAttr(0o700, "", "", usual, usual, ""), "a"...)))
+	f.records[3].details = join(field(5, u32(7)), field(7, u64(5)), field(9, []byte("ann")), field(10, nil),
+		field(11, []byte(aclOf(ace(2, 0, 0, "")+ace(2, 7, 9, "x y"), ace(8, 4, 1, "")+ace(8, 4, 2, "crypto")))), field(12, []byte("\xff:\x01")))
+	f.records[4].details = join(field(7, u64(5)), field(8, join(u64(^uint64(0)), []byte("k\x00f\x00m"))), field(9, nil), field(10, nil), field(11, nil), field(12, nil))
 }
 
 func zstdOf(front []byte) []byte {

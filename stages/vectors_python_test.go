@@ -106,6 +106,9 @@ func TestReadersAgree(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range mutants {
 		f := m.forge()
+		if i%2 > 0 {
+			withNamesListsLabel(f)
+		}
 		change(random, f)
 		b := f.build()
 		v := vector{Name: fmt.Sprint("mutant-", i), About: "mutant", Keys: "hostile"}

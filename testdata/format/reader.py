@@ -139,6 +139,48 @@ def check_name(name):
         rule(1 <= len(p) <= 255 and p not in (b".", b"..") and b"/" not in p, f"name component {p!r}")
 
 
+def check_id_name(name):
+    """10.9"""
+    rule(len(name) <= 128 and 0 not in name, "the name of a user or group")
+
+
+def check_label(label):
+    """10.9"""
+    rule(len(label) <= 4096 and 0 not in label, "a label")
+
+
+def check_acl(data, of_file):
+    """10.9"""
+    c, last, tags = Cursor(data), (0, 0), []
+    while c.left():
+        tag, perm, number = c.u(2), c.u(2), c.u(4)
+        name = c.take(c.u(1))
+        check_id_name(name)
+        rule(tag in (1, 2, 4, 8, 16, 32) and perm <= 7, "an entry of an access control list")
+        named = tag in (2, 8)
+        rule(named == (number != NO_CLASS) and (named or not name), "who an access control list names")
+        rule((tag, number) > last, "entries out of order")
+        last = tag, number
+        tags.append(tag)
+    if tags:
+        rule(len(tags) <= 128 and {1, 4, 32} <= set(tags), "entries of an access control list")
+        rule(16 in tags or not of_file and not {2, 8} & set(tags), "no mask")
+
+
+def read_attributes(data):
+    """10.9; the default list, and what follows"""
+    c = Cursor(data)
+    rule(c.u(4) <= 0o7777, "a mode")
+    c.take(16)
+    for _ in range(2):
+        check_id_name(c.take(c.u(1)))
+    check_acl(c.take(c.u(2)), True)
+    inherit = c.take(c.u(2))
+    check_acl(inherit, False)
+    check_label(c.take(c.u(2)))
+    return inherit, c.take(c.left())
+
+
 class Header:
     """6"""
 
@@ -440,21 +482,27 @@ class Record:
             self.live, self.all = struct.unpack(">QQ", self.meta[:16])
         else:
             self.details = fields(self.meta if plain is None else plain,
-                                  {1: 4, 2: None, 3: None, 4: 4, 5: 4, 6: 4, 7: 8, 8: None}, (8,))
+                                  {1: 4, 2: None, 3: None, 4: 4, 5: 4, 6: 4, 7: 8} | dict.fromkeys(range(8, 13)), (8,))
             tags = dict(self.details)
             rule(7 not in tags or int.from_bytes(tags.get(4, b""), "big") <= 0o7777, "a mode")
             for tag, value in self.details:
                 rule(tag != 8 or len(value) >= 8 and value[8:].count(b"\0") >= 2, "a finding")
+                if tag in (9, 10):
+                    check_id_name(value)
+                elif tag == 11:
+                    check_acl(value, True)
+                elif tag == 12:
+                    check_label(value)
 
     def read_token(self):
         found = fields(self.meta, dict.fromkeys(range(1, 10)), (6, 8, 9))
         rule(dict(found).get(1), "a token without a kind")
         for tag, value in found:
             if tag in (7, 8):
-                rule(len(value) >= 20 and int.from_bytes(value[:4], "big") <= 0o7777, "attributes")
-                rule(tag == 8 or len(value) == 20, "attributes")
-                if value[20:]:
-                    check_name(value[20:])
+                inherit, name = read_attributes(value)
+                rule(tag == 8 or not inherit + name, "attributes that no file has")
+                if name:
+                    check_name(name)
 
     def open(self, header, keys):
         """MAC, then what is inside, as far as the keys open it."""
