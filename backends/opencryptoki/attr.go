@@ -15,52 +15,27 @@ const (
 	fileMode = 0o0777
 	dirMode  = 0o3777
 
-	anyone = ^uint32(0) // an owner that is not known
+	anyone = format.NoID // an owner that is not known
 )
 
-// What may not be settable.
-const (
-	ownership = iota
-	modeBits
-	times
-)
-
-// notSet counts what could not be set, for one finding each.
-type notSet [3]struct {
-	first string
-	why   error
-	n     int
-}
-
-func (s *staging) lack(what int, path string, why error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := &s.notSet[what]
-	if l.n++; l.n == 1 {
-		l.first, l.why = path, why
-	}
-}
-
-// setAttr sets owner, mode and time of an open file or directory where they
-// differ. What the system refuses is counted; only a broken descriptor is an
-// error. keepTime says whether the time is known.
+// setAttr sets owner, group, mode, access lists, label and time of an open file
+// or directory where they differ, in this order: each clears some of what comes
+// after it. What the system refuses is counted, and gives nobody access that
+// the archive does not record; only a broken descriptor is an error. keepTime
+// says whether the time is known.
 func (s *staging) setAttr(fd int, path string, want format.Attr, keepTime bool) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	chown := want.UID != anyone && (want.UID != st.Uid || want.GID != st.Gid)
-	if chown {
-		if err := unix.Fchown(fd, int(want.UID), int(want.GID)); err != nil {
-			s.lack(ownership, path, err)
-			// Who is not root may still set a group of their own.
-			_ = unix.Fchown(fd, -1, int(want.GID))
-		}
+	a := s.accessHere(path, &want, st.Mode&unix.S_IFMT == unix.S_IFDIR)
+	chowned, grouped := s.setOwner(fd, path, &st, &want)
+	if !grouped {
+		a.closeGroup()
 	}
-	if chown || st.Mode&0o7777 != want.Mode { // fchown clears bits
-		if err := unix.Fchmod(fd, want.Mode); err != nil {
-			s.lack(modeBits, path, err)
-		}
+	s.setAccess(fd, path, &st, a, chowned)
+	if err := setLabel(fd, want.Security); err != nil {
+		s.lack(labels, path, err)
 	}
 	if !keepTime {
 		return nil
@@ -71,6 +46,44 @@ func (s *staging) setAttr(fd int, path string, want format.Attr, keepTime bool) 
 	return nil
 }
 
+// setOwner sets owner and group: the numbers that their names have here, where
+// names are recorded. grouped says whether the group is the one wanted.
+func (s *staging) setOwner(fd int, path string, st *unix.Stat_t, want *format.Attr) (changed, grouped bool) {
+	uid, _ := s.numberHere(users(), owners, path, want.Owner, want.UID, st.Uid)
+	gid, grouped := s.numberHere(groups(), owningGroups, path, want.Group, want.GID, st.Gid)
+	if uid == st.Uid && gid == st.Gid {
+		return false, grouped
+	}
+	err := unix.Fchown(fd, int(uid), int(gid))
+	if err != nil && uid != st.Uid {
+		s.lack(owners, path, err)
+		// Who is not root may still set a group of their own.
+		err = unix.Fchown(fd, -1, int(gid))
+	}
+	if err != nil && gid != st.Gid {
+		s.lack(owningGroups, path, err)
+		grouped = false
+	}
+	return true, grouped
+}
+
+// numberHere is the number that a recorded owner or group gets. That may be what
+// the file has now: of an owner that is not known, and then it will do, or of
+// one that cannot be told here, and then it will not.
+func (s *staging) numberHere(n names, what int, path, name string, id, now uint32) (number uint32, ok bool) {
+	number, ok, why := n.here(name, id)
+	switch {
+	case !ok:
+		s.lack(what, path, why)
+		return now, false
+	case why != nil:
+		s.lack(unknownNames, path, why)
+	case number == anyone:
+		return now, true
+	}
+	return number, true
+}
+
 // setTime sets the time of the last change of an open file (futimens).
 func setTime(fd int, ns int64) error {
 	times := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(ns)}
@@ -79,20 +92,4 @@ func setTime(fd int, ns int64) error {
 		return errno
 	}
 	return nil
-}
-
-// findings tells what could not be set.
-func (n *notSet) findings() (list []format.Finding) {
-	words := [...]string{ownership: "owner and group", modeBits: "mode", times: "time"}
-	for what, l := range n {
-		if l.n == 0 {
-			continue
-		}
-		reason := "set-user-id, set-group-id and sticky bits are not restored"
-		if l.why != nil {
-			reason = l.why.Error()
-		}
-		list = append(list, finding(NotSet, l.first, -1, "the %s of %d files could not be set, of this one first: %s", words[what], l.n, reason))
-	}
-	return list
 }

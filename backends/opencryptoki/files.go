@@ -78,8 +78,16 @@ func openPath(dir int, parts []string) (int, error) {
 
 // file is what a read file was.
 type file struct {
-	data []byte
-	stat unix.Stat_t
+	data   []byte
+	stat   unix.Stat_t
+	xattrs xattrs
+}
+
+// attr is what the file system says of it, as archives keep it.
+func (f *file) attr() format.Attr {
+	a := attrOf(&f.stat)
+	f.xattrs.addTo(&a)
+	return a
 }
 
 var (
@@ -93,50 +101,49 @@ var (
 // caller the time of the last change.
 func readFile(dir int, name, buf []byte) (f file, err error) {
 	for range 3 {
-		f, err = readOnce(dir, name, buf)
-		if err != errChanging {
+		if err = f.readOnce(dir, name, buf); err != errChanging {
 			break
 		}
 	}
 	return f, err
 }
 
-func readOnce(dir int, name, buf []byte) (f file, err error) {
+func (f *file) readOnce(dir int, name, buf []byte) error {
 	fd, err := openat(dir, name, openFlags, 0)
 	if err != nil {
-		return f, err
+		return err
 	}
 	defer unix.Close(fd)
 	n, err := readFull(fd, buf)
 	if e := unix.Fstat(fd, &f.stat); e != nil {
-		return f, e
+		return e
 	}
 	if f.stat.Mode&unix.S_IFMT != unix.S_IFREG {
-		return f, errIrregular
+		return errIrregular
 	}
 	if err != nil {
-		return f, err
+		return err
 	}
 	if n == len(buf) && f.stat.Size > int64(n) {
 		if f.stat.Size > format.MaxObject {
-			return f, errTooLarge
+			return errTooLarge
 		}
 		large := make([]byte, f.stat.Size)
 		copy(large, buf)
 		more, err := readFull(fd, large[n:])
 		if err != nil {
-			return f, err
+			return err
 		}
 		if e := unix.Fstat(fd, &f.stat); e != nil {
-			return f, e
+			return e
 		}
 		buf, n = large, n+more
 	}
-	f.data = buf[:n:n]
+	f.data, f.xattrs = buf[:n:n], readXattrs(fd)
 	if f.stat.Size != int64(n) {
-		return f, errChanging
+		return errChanging
 	}
-	return f, nil
+	return nil
 }
 
 // readFull reads until buf is full or the file ends. The first short read of
@@ -159,7 +166,7 @@ func readFull(fd int, buf []byte) (n int, err error) {
 	return n, nil
 }
 
-// attrOf is what the file system says, as archives keep it.
+// attrOf is what a file's inode says, as archives keep it.
 func attrOf(st *unix.Stat_t) format.Attr {
 	return format.Attr{
 		Known: true,
@@ -167,6 +174,8 @@ func attrOf(st *unix.Stat_t) format.Attr {
 		UID:   st.Uid,
 		GID:   st.Gid,
 		MTime: st.Mtim.Nano(),
+		Owner: users().byID[st.Uid],
+		Group: groups().byID[st.Gid],
 	}
 }
 

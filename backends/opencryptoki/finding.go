@@ -73,8 +73,15 @@ const (
 	// Clash: a foreign file that has an object's name; it is left out.
 	Clash = "clash"
 
-	// NotSet: owner, mode or time could not be restored.
+	// NotKept: an access control list or label that cannot be archived.
+	NotKept = "not-kept"
+
+	// NotSet: owner, group, mode, access control list, label or time could not
+	// be restored.
 	NotSet = "not-set"
+	// UnknownName: a user or group that was restored by number, for the host
+	// does not know the name.
+	UnknownName = "unknown-name"
 	// PINsKept: the archive's PIN state was not restored, today's stays.
 	PINsKept = "pins-kept"
 	// Dropped: objects of the token that was replaced are not in the archive.

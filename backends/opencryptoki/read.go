@@ -11,7 +11,8 @@ import (
 	"tokar/format"
 )
 
-// Read reads one entry: one openat, one read, one fstat, one close.
+// Read reads one entry: one openat, one read, one fstat, one flistxattr, one
+// close.
 func (t *token) Read(ctx context.Context, e *backends.Entry, r *format.Record, buf []byte) error {
 	if e.Flags&format.Refused != 0 {
 		r.Flags |= format.Refused
@@ -31,7 +32,10 @@ func (t *token) Read(ctx context.Context, e *backends.Entry, r *format.Record, b
 	if err != nil && err != errChanging {
 		return nil
 	}
-	r.Data, r.Details.Attr = f.data, attrOf(&f.stat)
+	r.Data, r.Details.Attr = f.data, f.attr()
+	if f.xattrs.lost != nil {
+		r.Details.Findings = append(r.Details.Findings, f.xattrs.finding(entryPath(e.Kind, e.Name)))
+	}
 	if f.stat.Ctim.Nano() > t.opened {
 		t.mu.Lock()
 		t.late = append(t.late, backends.Entry{Kind: e.Kind, Flags: e.Flags, Name: e.Name, Place: e.Place})

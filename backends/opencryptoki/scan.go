@@ -42,6 +42,7 @@ type scanner struct {
 	dir, objectsDir int
 	ofTPM           bool     // directories with NVTOK.DAT are tokens of their own
 	found           findings // on the index
+	ofDirs          []format.Finding
 }
 
 // scanToken looks at everything in a token directory. objectsDir is -1 if
@@ -196,7 +197,10 @@ func (s *scanner) readIndex(e dirEntry) {
 		s.found.add(kindOf(err), indexPath, -1, "cannot read it: %v", err)
 		return
 	}
-	s.index, s.indexAttr = f.data, attrOf(&f.stat)
+	s.index, s.indexAttr = f.data, f.attr()
+	if f.xattrs.lost != nil {
+		s.found.list = append(s.found.list, f.xattrs.finding(indexPath))
+	}
 }
 
 // finish compares index and directory and puts entries in order.
@@ -212,6 +216,7 @@ func (s *scanner) finish() {
 	sort.SliceStable(s.foreign, func(i, j int) bool {
 		return string(s.foreign[i].Name) < string(s.foreign[j].Name)
 	})
+	s.report(s.ofDirs)
 	if on := s.indexEntry; on != nil {
 		on.Findings = append(on.Findings, s.found.all()...)
 	} else {
@@ -248,7 +253,12 @@ func (s *scanner) addDir(dir int, name format.Name) error {
 	if err := unix.Fstat(dir, &st); err != nil {
 		return fmt.Errorf("cannot examine directory %q: %w", name.String(), err)
 	}
-	s.dirs = append(s.dirs, format.Directory{Name: name, Attr: attrOf(&st)})
+	attr, x := attrOf(&st), readXattrs(dir)
+	x.addTo(&attr)
+	if x.lost != nil {
+		s.ofDirs = append(s.ofDirs, x.finding(name.String()))
+	}
+	s.dirs = append(s.dirs, format.Directory{Name: name, Attr: attr})
 	return nil
 }
 

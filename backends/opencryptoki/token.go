@@ -82,9 +82,9 @@ func (t *token) describe(name format.Name, n nvtok, nv file) {
 	}
 	t.info.Defaults = t.scan.indexAttr
 	if !t.info.Defaults.Known && nv.data != nil {
-		t.info.Defaults = attrOf(&nv.stat)
+		t.info.Defaults = nv.attr()
 	}
-	t.info.Defaults.MTime = 0
+	t.info.Defaults.MTime, t.info.Defaults.DefaultACL = 0, ""
 	if n.format == unknown {
 		n.format = t.formatByKeys()
 	}
