@@ -88,6 +88,10 @@ func (f *finder) operand(path, abs string) error {
 // dealt with.
 func (f *finder) token(path string, name format.Name) (done bool, err error) {
 	if reason := noToken(filepath.Base(name.String())); reason != "" {
+		if swap.HoldsOld(path) {
+			f.doubt(path, "a restore that was killed has a token in it; the next restore of that token puts it back")
+			return true, nil
+		}
 		f.pass(path, reason)
 		return true, nil
 	}

@@ -157,21 +157,22 @@ func TestICSF(t *testing.T) {
 }
 
 // What may be a token and is not archived is told from what surely is none:
-// a link to a token, and a token that lost NVTOK.DAT. Packages' empty
-// directories are not.
+// a link to a token, a token that lost NVTOK.DAT, one that a killed restore has
+// in hand. Packages' empty directories are not.
 func TestFindDoubts(t *testing.T) {
 	base := t.TempDir()
 	copyToken(t, filepath.Join(fixtureDir, "swtok-old-small"), filepath.Join(base, "lost"))
 	check(t, os.Remove(filepath.Join(base, "lost", nvtokName)))
 	check(t, os.Symlink("/var/lib/elsewhere", filepath.Join(base, "linked")))
 	check(t, os.MkdirAll(filepath.Join(base, "ccatok", objectsName), 0o770))
+	check(t, os.MkdirAll(filepath.Join(base, ".swtok.tokar-new", "old"), 0o770))
 	found, err := Backend{}.Find(context.Background(), base)
 	check(t, err)
 	doubts := map[string]bool{}
 	for _, p := range found.Passed {
 		doubts[filepath.Base(p.Path)] = p.Hidden
 	}
-	if len(found.Tokens) != 0 || !maps.Equal(doubts, map[string]bool{"lost": true, "linked": true, "ccatok": false}) {
+	if len(found.Tokens) != 0 || !maps.Equal(doubts, map[string]bool{"lost": true, "linked": true, "ccatok": false, ".swtok.tokar-new": true}) {
 		t.Errorf("found %v, passed %v", found.Tokens, doubts)
 	}
 }

@@ -171,6 +171,8 @@ func (s *staging) openPlace() (err error) {
 		cleared = "the next run clears away what it left"
 	}
 	switch before {
+	case swap.Remains:
+		s.note("an earlier restore was stopped when it had hardly begun, or was all but done; %s", cleared)
 	case swap.Stopped:
 		s.note("an earlier restore was stopped before it changed anything; %s", cleared)
 	case swap.Swapped:

@@ -24,11 +24,10 @@ func (p *Place) Swap(target []string, old uint64, keep string) error {
 	}
 	defer unix.Close(parent)
 	name := target[len(target)-1]
-	if err := p.writeJournal(target, keep); err != nil {
-		return fmt.Errorf("%s/%s: %w", p.name, journalName, err)
-	}
-	if old == 0 {
+	if old == 0 { // one rename, which needs no journal
 		err = moveNew(p.dir, newName, parent, name)
+	} else if err = p.writeJournal(target, keep); err != nil {
+		err = fmt.Errorf("%s/%s: %w", p.name, journalName, err)
 	} else {
 		err = p.exchange(parent, name, old)
 	}

@@ -17,6 +17,7 @@ type State int
 
 const (
 	Clean   State = iota // it left nothing
+	Remains              // it left an empty place: it had hardly begun, or was all but done
 	Stopped              // it was stopped before the swap: the old one stands there
 	PutBack              // it was stopped between two renames: the old one was put back
 	Swapped              // it was stopped after the swap: the new one stands there
@@ -172,7 +173,7 @@ func (l *left) compare(base int) (State, error) {
 		return Clean, err
 	}
 	if l.journal == nil && built == 0 {
-		return Clean, nil // stopped when it had just begun, or was all but done
+		return Remains, nil
 	}
 	if l.journal == nil {
 		return Stopped, nil

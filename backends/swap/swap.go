@@ -9,10 +9,11 @@
 //	BASE/.NAME.tokar-new/journal   what is about to be swapped, from just before
 //	BASE/.NAME.tokar-new/old       the old one, where two renames are needed
 //
-// Swap writes the journal, exchanges new and the target (renameat2 with
-// RENAME_EXCHANGE; where the file system cannot, the target goes to old and new
-// to the target), and gives the old directory its name beside the target. What
-// stands there after a crash follows from the inode that the journal names.
+// Where nothing stands at the target, one rename does it. Else Swap writes the
+// journal, exchanges new and the target (renameat2 with RENAME_EXCHANGE; where
+// the file system cannot, the target goes to old and new to the target), and
+// gives the old directory its name beside the target. What stands there after a
+// crash follows from the inode that the journal names.
 package swap
 
 import (
@@ -102,6 +103,13 @@ func Look(base *os.Root, target []string) (State, error) {
 		return state, fmt.Errorf("%s: %w", p.name, err)
 	}
 	return state, unix.Faccessat(p.base, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+}
+
+// HoldsOld says whether the place at path has what stood at its target: a run
+// was killed between two renames, and the next Open puts it back.
+func HoldsOld(path string) bool {
+	info, err := os.Lstat(filepath.Join(path, oldName))
+	return err == nil && info.IsDir()
 }
 
 func look(base *os.Root, target []string) (*Place, error) {

@@ -226,7 +226,7 @@ func TestRecover(t *testing.T) {
 		}, Swapped, []string{"tok:new", "tok.old:old"}},
 		{"journal removed", "tok.old", func(t *testing.T, p *Place, dir string) {
 			check(t, os.RemoveAll(dir+"/"+p.name+"/new"))
-		}, Clean, []string{"tok:old"}},
+		}, Remains, []string{"tok:old"}},
 		{"first of two renames", "tok.old", func(t *testing.T, p *Place, dir string) {
 			check(t, p.writeJournal(target, "tok.old"))
 			check(t, os.Rename(dir+"/tok", dir+"/"+p.name+"/old"))
