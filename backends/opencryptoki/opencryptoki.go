@@ -12,9 +12,12 @@
 //	token.go     a token open for reading: descriptor, directory handles
 //	scan.go      what its directories hold; index.go reads OBJ.IDX
 //	entries.go   the list of entries; read.go one entry; recheck.go what changed
+//	xattr.go     access lists (acl.go) and labels (label.go) of what is read
 //	nvtok.go     NVTOK.DAT; objectfile.go the headers of object files
 //	validate.go  each kind of entry; content.go, key.go, certificate.go what
 //	             public objects hold
+//	attr.go      owner (owner.go), access (access.go) and more of what is
+//	             restored; notset.go what could not be set
 //	staging.go   a token being restored; finish.go makes it durable and swaps
 //
 // The facts about the formats were proved on real tokens of releases 3.8.1,
