@@ -27,7 +27,7 @@ sees() {
 let_go() {
 	local in=${holder[1]}
 	exec {in}>&-
-	while [ -e "/proc/$held" ]; do sleep 0.01; done
+	await ended "$held"
 }
 
 made_and_archived
@@ -69,7 +69,7 @@ say "pkcsslotd is dead, and an application has a session open"
 quiet p11 --delete-object --type data --label 'private data'
 hold 7
 kill -9 "$(cat /run/pkcsslotd.pid)"
-while [ -e "/proc/$(cat /run/pkcsslotd.pid)" ]; do sleep 0.01; done
+await ended "$(cat /run/pkcsslotd.pid)"
 for flags in '' --keep-pins --roll-back-pins --replace-token --token-in-use; do
 	# shellcheck disable=SC2086
 	x_refused 5 $flags swtok

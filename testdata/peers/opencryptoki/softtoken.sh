@@ -42,22 +42,30 @@ private_system() {
 	systemd-tmpfiles --create opencryptoki.conf
 }
 
-daemon_start() {
-	pkcsslotd
+# await COMMAND…: until it succeeds.
+await() {
 	local try
-	for try in $(seq 500); do
-		[ -S /run/pkcsslotd.socket ] && return
+	for try in $(seq 2000); do
+		"$@" && return
 		sleep 0.01
 	done
-	die "pkcsslotd does not answer after $try tries"
+	die "tried $try times: $*"
 }
 
-# The shared memory outlives it, and what that holds goes for the truth when the library is started again.
+ended() { [ ! -e "/proc/$1" ]; }
+
+daemon_start() {
+	pkcsslotd
+	await test -S /run/pkcsslotd.socket
+}
+
+# It does not end while a session is open. The shared memory outlives it, and what that holds goes for the truth when
+# the library is started again.
 daemon_stop() {
 	local pid
 	pid=$(cat /run/pkcsslotd.pid)
 	kill "$pid"
-	while [ -e "/proc/$pid" ]; do sleep 0.01; done
+	await ended "$pid"
 	rm -f /run/pkcsslotd.pid /run/pkcsslotd.socket
 }
 

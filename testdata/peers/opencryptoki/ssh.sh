@@ -35,6 +35,7 @@ ssh_start() {
 	echo 'root:*:1::::::' >"$ssh/shadow"
 	mount --bind "$ssh/shadow" /etc/shadow
 	quiet "$(command -v sshd)" -f "$ssh/sshd_config" -E "$ssh/sshd.log"
+	await test -s "$ssh/sshd.pid" # written when it listens
 	quiet vault true
 }
 
@@ -44,5 +45,5 @@ ssh_stop() {
 	local pid
 	pid=$(cat "$work/ssh/sshd.pid")
 	kill "$pid"
-	while [ -e "/proc/$pid" ]; do sleep 0.01; done
+	await ended "$pid"
 }
