@@ -79,7 +79,7 @@ func (s *staging) keep(name format.Name) error {
 		raiseNext(f.data, s.order.came)
 	}
 	r := format.Record{Kind: format.KindState, Name: name, Data: f.data} // Supersedes 0: it may be there
-	r.Details.Attr = attrOf(&f.stat)
+	r.Details.Attr = f.attr()
 	return s.putSome([]*format.Record{&r})
 }
 

@@ -219,13 +219,9 @@ func (m *merge) sync() error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	attr := m.s.token.Directories[min(1, len(m.s.token.Directories)-1)].Attr
+	attr := m.s.live.scan.dirs[0].Attr // the token directory's, where there is no TOK_OBJ
 	if m.s.live.objects >= 0 {
-		var st unix.Stat_t
-		if err := unix.Fstat(m.s.live.objects, &st); err != nil {
-			return err
-		}
-		attr = attrOf(&st)
+		attr = m.s.live.scan.dirs[1].Attr
 	}
 	if err := m.s.setAttr(m.s.dir, objectsName, attr, false); err != nil {
 		return err

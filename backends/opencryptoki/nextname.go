@@ -100,7 +100,7 @@ func (m *merge) raise() error {
 		return err
 	}
 	r := format.Record{Kind: format.KindState, Name: format.Name(nvtokName), Data: f.data}
-	r.Details.Attr = attrOf(&f.stat)
+	r.Details.Attr = f.attr()
 	err = m.s.fill(created{fd, &r})
 	if err = errors.Join(err, unix.Fsync(fd), unix.Close(fd)); err != nil {
 		return err

@@ -93,7 +93,11 @@ func (s *staging) finishIndex(found *findings) error {
 	if !have && len(index) == 0 {
 		return nil
 	}
-	found.add(NewIndex, indexPath, -1, "made anew; objects restored: %d", len(index)/(objectNameLen+1))
+	part := ""
+	if !s.o.Whole {
+		part = "; this is a part of a token, and no library opens it without the rest"
+	}
+	found.add(NewIndex, indexPath, -1, "made anew; objects restored: %d%s", len(index)/(objectNameLen+1), part)
 	return s.putIndex(index, f, have)
 }
 
@@ -118,7 +122,7 @@ func (s *staging) putIndex(index []byte, old file, replaces bool) error {
 	r := format.Record{Kind: format.KindIndex, Name: format.NameOf(objectsName, indexName), Supersedes: format.NoSeq, Data: index}
 	if replaces {
 		r.Supersedes = 0
-		r.Details.Attr = attrOf(&old.stat)
+		r.Details.Attr = old.attr()
 	}
 	return s.putSome([]*format.Record{&r})
 }
