@@ -177,6 +177,10 @@ type jsonObject struct {
 	Mode       string            `json:"mode,omitempty"`       // octal
 	UID        *uint32           `json:"uid,omitempty"`
 	GID        *uint32           `json:"gid,omitempty"`
+	Owner      string            `json:"owner,omitempty"`
+	Group      string            `json:"group,omitempty"`
+	ACL        string            `json:"acl,omitempty"`     // short text form of acl(5)
+	SELinux    string            `json:"selinux,omitempty"` // the label that SELinux knows it by
 	MTime      string            `json:"mtime,omitempty"`
 	Attributes map[string]string `json:"attributes,omitempty"` // hex
 }
@@ -209,6 +213,7 @@ func (j *jsonLines) object(t *format.Token, r *format.Record, attributes map[str
 	if a := r.Details.Attr; a.Known {
 		line.Mode = "0" + strconv.FormatUint(uint64(a.Mode), 8)
 		line.UID, line.GID = &a.UID, &a.GID
+		line.Owner, line.Group, line.ACL, line.SELinux = a.Owner, a.Group, a.ACL.String(), a.Security
 		line.MTime = time.Unix(0, a.MTime).UTC().Format(time.RFC3339Nano)
 	}
 	j.write(line)

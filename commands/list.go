@@ -23,9 +23,10 @@ tokar list --json -i verify.key -f backup.tokar | jq .`,
 		text: `One line an entry: a letter for its kind (o object, s state, i index, f foreign),
 p for private, d for damaged, u for unlisted, v for vanished, r for refused;
 class; key type; bytes; name; label; id. That is what the index tells: of a file,
-however large, little more than the index is read. -v adds mode, owner, time and
-attributes, and opens every payload for it. A verifier's key does not show what
-is wrapped: such fields are question marks.`,
+however large, little more than the index is read. -v adds mode, with a plus if
+there is an access control list, owner, group, time and attributes, and opens
+every payload for it; --json shows lists and SELinux labels too. A verifier's
+key does not show what is wrapped: such fields are question marks.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 		}, identityFlags(), selectionFlags(), []cli.Flag{jobsFlag()}, reportFlags()),

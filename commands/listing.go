@@ -18,9 +18,10 @@ import (
 // kind and marks, class, key type, size, name: what the index tells. A long row
 // has mode, owner and time too,
 //
-//	op- rw-rw---- 0/110 private-key rsa 1231 2026-11-01T10:00:00Z swtok/10000000
+//	op- rw-rw---- root/pkcs11 private-key rsa 1231 2026-11-01T10:00:00Z swtok/10000000
 //
-// which of most entries lie inside the wrap. What a verifier's key does not
+// which of most entries lie inside the wrap; a plus after the mode says that an
+// access control list goes on from there. What a verifier's key does not
 // show is a question mark.
 func row(t *format.Token, r *format.Record, long bool) string {
 	mode, when := "", ""
@@ -41,10 +42,22 @@ func row(t *format.Token, r *format.Record, long bool) string {
 // attributes are the columns that only a long row has.
 func attributes(a format.Attr) (modeOwner, when string) {
 	if !a.Known {
-		return fmt.Sprintf("????????? %-9s ", "?/?"), fmt.Sprintf("%-20s ", "?")
+		return fmt.Sprintf("%-10s %-11s ", "?????????", "?/?"), fmt.Sprintf("%-20s ", "?")
 	}
-	owner := fmt.Sprintf("%d/%d", a.UID, a.GID)
-	return fmt.Sprintf("%s %-9s ", modeWord(a.Mode), owner), time.Unix(0, a.MTime).UTC().Format("2006-01-02T15:04:05Z ")
+	mode := modeWord(a.Mode)
+	if a.ACL != "" {
+		mode += "+"
+	}
+	owner := nameOr(a.Owner, a.UID) + "/" + nameOr(a.Group, a.GID)
+	return fmt.Sprintf("%-10s %-11s ", mode, owner), time.Unix(0, a.MTime).UTC().Format("2006-01-02T15:04:05Z ")
+}
+
+// nameOr is the name of a user or group, or of one without a name the number.
+func nameOr(name string, id uint32) string {
+	if name == "" {
+		return fmt.Sprint(id)
+	}
+	return quote(name)
 }
 
 func kindLetter(k format.Kind) byte {

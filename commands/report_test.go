@@ -95,7 +95,8 @@ func TestJSON(t *testing.T) {
 	rec := &format.Record{}
 	rec.Reset()
 	rec.Seq, rec.Kind, rec.Name, rec.Flags, rec.Size, rec.Class = 1<<53+1, format.KindObject, format.NameOf("1"), format.Wrapped|format.Damaged, 7, 3
-	rec.Details = format.Details{KeyType: 0, Label: []byte("k\xff"), ID: []byte{1}, Attr: format.Attr{Known: true, Mode: 0o640, UID: 0, GID: 5, MTime: 1}}
+	rec.Details = format.Details{KeyType: 0, Label: []byte("k\xff"), ID: []byte{1}, Attr: format.Attr{Known: true, Mode: 0o640, UID: 0, GID: 5, MTime: 1,
+		Owner: "root", Group: "t\xff", ACL: listed(t), Security: "system_u:object_r:t:s0"}}
 	r.json.archive(&format.Archive{Made: 0, Host: "h", Writer: "tokar 1"})
 	r.json.token(tok)
 	r.json.object(tok, rec, nil)
@@ -104,7 +105,7 @@ func TestJSON(t *testing.T) {
 	code, _ := r.finish(fmt.Errorf("a.tokar: %w", format.ErrTruncated), summaryOf(&stages.Summary{Tokens: 1, Objects: 1, Bytes: 7}))
 	want := `{"type":"archive","v":1,"made":"1970-01-01T00:00:00Z","host":"h","writer":"tokar 1"}
 {"type":"token","v":1,"token":"tpm/root","kind":"opencryptoki","label":"l","serial":"1","properties":{"format":"old"}}
-{"type":"object","v":1,"token":"tpm/root","name":"1","seq":"9007199254740993","kind":"object","flags":["wrapped","damaged"],"size":7,"class":"CKO_PRIVATE_KEY","key_type":"CKK_RSA","label":"6bff","id":"01","mode":"0640","uid":0,"gid":5,"mtime":"1970-01-01T00:00:00.000000001Z"}
+{"type":"object","v":1,"token":"tpm/root","name":"1","seq":"9007199254740993","kind":"object","flags":["wrapped","damaged"],"size":7,"class":"CKO_PRIVATE_KEY","key_type":"CKK_RSA","label":"6bff","id":"01","mode":"0640","uid":0,"gid":5,"owner":"root","group":"t\ufffd","acl":"u::rw-,u:joe:r--,g::r--,g:7:---,m::r--,o::---","selinux":"system_u:object_r:t:s0","mtime":"1970-01-01T00:00:00.000000001Z"}
 {"type":"finding","v":1,"token":"tpm/root","name":"1","kind":"truncated","file":"TOK_OBJ/1","offset":0,"message":"it ends"}
 {"type":"finding","v":1,"token_hex":"74ff","kind":"no-index","message":"m"}
 {"type":"summary","v":1,"command":"create","exit":7,"complete":false,"error":"a.tokar: archive is cut short; fetch the archive again, whole","findings":2,"tokens":1,"records":0,"objects":1,"bytes":7,"damaged":0,"left":0,"generation":0,"restores":false}
@@ -114,6 +115,34 @@ func TestJSON(t *testing.T) {
 	}
 	if log.String() != "tokar: a.tokar: archive is cut short; fetch the archive again, whole\n" {
 		t.Errorf("log: %s", log)
+	}
+}
+
+// listed is an access control list with a user and a group.
+func listed(t *testing.T) format.ACL {
+	a, err := format.NewACL([]format.ACLEntry{
+		{Tag: format.ACLUserObj, Perm: 6, ID: format.NoID}, {Tag: format.ACLUser, Perm: 4, ID: 1000, Name: "joe"},
+		{Tag: format.ACLGroupObj, Perm: 4, ID: format.NoID}, {Tag: format.ACLGroup, ID: 7},
+		{Tag: format.ACLMask, Perm: 4, ID: format.NoID}, {Tag: format.ACLOther, ID: format.NoID},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// Mode and owner as a long list shows them, in columns that meet those of what
+// is not known.
+func TestLongRow(t *testing.T) {
+	for want, a := range map[string]format.Attr{
+		"?????????  ?/?         ":     {},
+		"rw-rw----  root/pkcs11 ":     {Known: true, Mode: 0o660, Owner: "root", Group: "pkcs11", GID: 110},
+		"rw-r-----+ root/110    ":     {Known: true, Mode: 0o640, Owner: "root", GID: 110, ACL: listed(t)},
+		"---------  \"a b\"/\\x1b  ": {Known: true, Owner: "a b", Group: "\x1b"},
+	} {
+		if got, _ := attributes(a); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 
