@@ -6,29 +6,9 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=softtoken.sh
 . "$(dirname "$0")/softtoken.sh"
+# shellcheck source-path=SCRIPTDIR source=application.sh
+. "$(dirname "$0")/application.sh"
 private_data=swtok/70000000
-
-# An application with a session open, which `sees` asks for the number of its objects.
-hold() {
-	coproc holder { exec "$(dirname "$0")/hold.py" libopencryptoki.so.0 "$slot" "$user_pin" 2>"$work/hold.log"; }
-	# shellcheck disable=SC2154 # coproc sets it
-	held=$holder_PID
-	sees "$1"
-}
-
-sees() {
-	local got=none
-	echo >&"${holder[1]}"
-	read -r -t 10 got <&"${holder[0]}" || { cat "$work/hold.log" >&2; die "the application does not answer"; }
-	[ "$got" = "$1" ] || die "the application sees $got objects, not $1"
-}
-
-# By end of input, for a process that is killed leaves its session counted.
-let_go() {
-	local in=${holder[1]}
-	exec {in}>&-
-	await ended "$held"
-}
 
 made_and_archived
 
@@ -59,6 +39,11 @@ says "swtok: segment: .*process $held "
 [ -e "$segment" ] || die "the segment that an application maps is gone"
 sees 7
 shows 7
+say "what programs do meanwhile does not lose it"
+quiet p11 --write-object "$work/public.txt" --type data --label 'made meanwhile'
+sees 8
+quiet p11 --delete-object --type data --label 'made meanwhile'
+quiet cmp "$token/TOK_OBJ/70000000" "$work/made/TOK_OBJ/70000000"
 let_go
 shows 7 # the segment outlives its users
 say "with the application gone, the same again removes it"

@@ -188,12 +188,12 @@ again() {
 	cp -a "$work/made" "$token"
 }
 
-# x CODE [FLAG…] NAME…: restores below $base.
+# x CODE [FLAG…] NAME…: restores below $base, out of a pipe.
 x() {
 	local code=$1
 	shift
 	printf '$ tokar x %s\n' "$*"
-	exits "$code" "$tokar" extract -i "$work/restore.key" -f "$work/token.tokar" -C "$base" "$@"
+	exits "$code" "$tokar" extract -i "$work/restore.key" -C "$base" "$@" < <(cat "$work/token.tokar")
 }
 
 says() { quiet grep -e "$1" "$work/exits.log"; }
