@@ -167,6 +167,12 @@ func TestTokenLock(t *testing.T) {
 	fd, err := unix.Open(base, unix.O_RDONLY, 0)
 	check(t, err)
 	defer unix.Close(fd)
+	p, err := placeIn(fd, base, []string{"swtok"})
+	check(t, err)
+	if file := p.lockFile(); file != "" {
+		t.Errorf("a directory that no library uses has the lock %s", file)
+	}
+	process(t, "17", "pkcsslotd", "PKCS_APP_STORE="+base, "/")
 	for _, c := range []struct{ dir, file string }{
 		{base, defaultLocks + "/swtok/LCK..swtok"},
 		{"", ""},
@@ -199,8 +205,8 @@ func TestTokenLock(t *testing.T) {
 		}
 		other.Close()
 	}
-	p := place{parts: []string{"tpm", "alice"}, paths: []string{"/x/lib/opencryptoki/tpm/alice"}}
-	if got := p.lockFile(); got != defaultLocks+"/tpm/alice/LCK..tpm" {
+	p = place{parts: []string{"tpm", "alice"}, paths: []string{"/x/lib/opencryptoki/tpm/alice"}}
+	if got := p.lockFile(); got != "/x/lock/opencryptoki/tpm/alice/LCK..tpm" {
 		t.Error(got)
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +15,7 @@ import (
 )
 
 // The library locks a token (flock) while it reads or writes its objects and
-// NVTOK.DAT (utility.c, slotmgr.h): LOCKSTATE/lock/opencryptoki/NAME/LCK..NAME,
+// NVTOK.DAT (utility.c, slotmgr.h): LOCALSTATE/lock/opencryptoki/NAME/LCK..NAME,
 // made at the token's first use; of TPM tokens tpm/USER/LCK..tpm.
 var defaultLocks = "/var/lock/opencryptoki"
 
@@ -25,6 +25,9 @@ const lockWait = 10 * time.Second
 // the token since the system started, and there is nothing to take.
 func (p place) lock(ctx context.Context) (unlock func(), err error) {
 	path := p.lockFile()
+	if path == "" {
+		return func() {}, nil
+	}
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return func() {}, nil
@@ -47,18 +50,21 @@ func (p place) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
+// lockFile is the token's lock; none for a directory that no library uses.
 func (p place) lockFile() string {
-	locks := defaultLocks
-	base := filepath.Dir(p.paths[0])
-	if p.parts[0] == tpmBase && len(p.parts) > 1 {
-		base = filepath.Dir(base)
-	}
-	if prefix, ok := strings.CutSuffix(base, "/"+baseBelow); ok {
-		own := filepath.Join(prefix, "lock", filepath.Base(baseBelow))
-		if _, err := os.Stat(own); err == nil {
-			locks = own
+	up := len(p.parts)
+	for _, path := range p.paths {
+		base := filepath.Join(path, strings.Repeat("../", up))
+		if prefix, ok := strings.CutSuffix(base, "/"+baseBelow); ok {
+			return p.lockBelow(filepath.Join(prefix, "lock", filepath.Base(baseBelow)))
 		}
 	}
-	name := "LCK.." + p.parts[0]
-	return filepath.Join(append(append([]string{locks}, p.parts...), name)...)
+	if use, err := processes(); err == nil && slices.ContainsFunc(use.daemons, func(d daemon) bool { return slices.ContainsFunc(d.bases, p.below) }) {
+		return p.lockBelow(defaultLocks) // PKCS_APP_STORE moves tokens, not locks
+	}
+	return ""
+}
+
+func (p place) lockBelow(locks string) string {
+	return filepath.Join(append(append([]string{locks}, p.parts...), "LCK.."+p.parts[0])...)
 }
