@@ -135,9 +135,9 @@ func listed(t *testing.T) format.ACL {
 // is not known.
 func TestLongRow(t *testing.T) {
 	for want, a := range map[string]format.Attr{
-		"?????????  ?/?         ":     {},
-		"rw-rw----  root/pkcs11 ":     {Known: true, Mode: 0o660, Owner: "root", Group: "pkcs11", GID: 110},
-		"rw-r-----+ root/110    ":     {Known: true, Mode: 0o640, Owner: "root", GID: 110, ACL: listed(t)},
+		"?????????  ?/?         ":    {},
+		"rw-rw----  root/pkcs11 ":    {Known: true, Mode: 0o660, Owner: "root", Group: "pkcs11", GID: 110},
+		"rw-r-----+ root/110    ":    {Known: true, Mode: 0o640, Owner: "root", GID: 110, ACL: listed(t)},
 		"---------  \"a b\"/\\x1b  ": {Known: true, Owner: "a b", Group: "\x1b"},
 	} {
 		if got, _ := attributes(a); got != want {
