@@ -1,0 +1,314 @@
+package main_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A restore is one that tests stop, or make fail, at each of its steps: every
+// time from the same beginning, to one of two ends.
+type restore struct {
+	*rig
+	tokens   []string
+	args     []string          // of tokar
+	home     string            // all that this restore needs
+	begin    string            // what is restored into, as it is before
+	old, new map[string]string // tokens by name, as tree tells of them; "" is none
+	runs     int
+	single   bool // one object into a token that is there
+	each     int  // disturb it at every so many points
+}
+
+// restored are the tokens that are restored, by name.
+var restored = map[string]string{
+	"swtok":  "testdata/opencryptoki/swtok-old-small",
+	"newtok": "testdata/opencryptoki/swtok-new-small",
+}
+
+// few is how many objects they have left: each has its calls, all alike.
+const few = 5
+
+// placeFew puts a token where it is archived from: with few objects.
+func placeFew(t *testing.T, token, dir string) {
+	t.Helper()
+	place(t, restored[token], dir)
+	keepObjects(t, dir, func(i int) bool { return i < few })
+}
+
+// keepObjects removes the others, and from the index.
+func keepObjects(t *testing.T, dir string, keep func(i int) bool) {
+	t.Helper()
+	index := filepath.Join(dir, "TOK_OBJ", "OBJ.IDX")
+	info, err := os.Stat(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []byte
+	for i, line := range bytes.SplitAfter(text, []byte("\n")) {
+		switch object := strings.TrimSpace(string(line)); {
+		case object == "":
+		case keep(i):
+			left = append(left, line...)
+		default:
+			if err := os.Remove(filepath.Join(dir, "TOK_OBJ", object)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.WriteFile(index, left, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(index, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func isObject(operand string) bool { return strings.Contains(operand, "/") }
+
+// looks tells of what stands at a path; "" if nothing does.
+func (s *restore) looks(t *testing.T, path ...string) string {
+	t.Helper()
+	if _, err := os.Lstat(filepath.Join(path...)); err != nil {
+		return ""
+	}
+	text := tree(t, filepath.Join(path...))
+	if s.single {
+		text = touched.ReplaceAllString(text, "$1 now")
+	}
+	return text
+}
+
+// touched are what a single object changes in a token, with the time of it.
+var touched = regexp.MustCompile(`(?m)^((?:\.|TOK_OBJ|TOK_OBJ/OBJ\.IDX|NVTOK\.DAT) \S+ \S+) \S+`)
+
+// newRestore prepares one: it archives the tokens, puts what live makes of them
+// where they are restored to, and restores them once undisturbed, to learn what
+// is new.
+func newRestore(t *testing.T, r *rig, tokens []string, live func(t *testing.T, token, dir string), flags ...string) *restore {
+	t.Helper()
+	home := quickDir(t)
+	source, archive := filepath.Join(home, "source"), filepath.Join(home, "archive")
+	s := &restore{
+		rig: r, tokens: tokens, home: home, begin: filepath.Join(home, "begin"),
+		args: append([]string{"-i", r.key, "-f", archive}, flags...),
+		each: 1, old: map[string]string{}, new: map[string]string{}, single: live != nil && slices.ContainsFunc(flags, isObject),
+	}
+	if err := os.Mkdir(s.begin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, token := range tokens {
+		placeFew(t, token, filepath.Join(source, token))
+		if live != nil {
+			cloneTree(t, filepath.Join(source, token), filepath.Join(s.begin, token))
+			live(t, token, filepath.Join(s.begin, token))
+		}
+		s.old[token] = s.looks(t, s.begin, token)
+	}
+	r.must(t, "create", "-q", "-R", r.key+".pub", "-f", archive, source)
+	dir := s.fresh(t)
+	r.must(t, s.into(dir)...)
+	for _, token := range tokens {
+		s.new[token] = s.looks(t, dir, token)
+		if s.new[token] == s.old[token] {
+			t.Fatalf("%s: the restore changes nothing", token)
+		}
+	}
+	return s
+}
+
+// fresh makes a directory to restore into.
+func (s *restore) fresh(t *testing.T) string {
+	t.Helper()
+	s.runs++
+	dir := filepath.Join(s.home, strconv.Itoa(s.runs))
+	cloneTree(t, s.begin, dir)
+	return dir
+}
+
+// into is tokar's command line.
+func (s *restore) into(dir string) []string {
+	return append([]string{"extract", "-C", dir}, s.args...)
+}
+
+// old or new: where each token stands in dir. One that is neither fails the
+// test.
+func (s *restore) stand(t *testing.T, dir string) (old, new int) {
+	t.Helper()
+	for _, token := range s.tokens {
+		switch got := s.looks(t, dir, token); got {
+		case s.old[token], s.raised(token):
+			old++
+		case s.new[token]:
+			new++
+		default:
+			t.Errorf("%s is neither old nor new:\n%s", token, difference(got, s.old[token], s.new[token]))
+		}
+	}
+	return old, new
+}
+
+// raised is the old token with the new NVTOK.DAT: a single object's name is in
+// it no longer the next one that the library gives out. That is done just
+// before the object comes, and shows nowhere.
+func (s *restore) raised(token string) string {
+	if !s.single {
+		return s.old[token]
+	}
+	return nvtok.ReplaceAllLiteralString(s.old[token], nvtok.FindString(s.new[token]))
+}
+
+var nvtok = regexp.MustCompile(`(?m)^NVTOK\.DAT .*$`)
+
+// difference shows the lines of got that neither of the others has, and theirs
+// that it lacks, without the files' bytes.
+func difference(got, old, new string) string {
+	var b strings.Builder
+	has := func(text, line string) bool { return strings.Contains("\n"+text, "\n"+line) }
+	for line := range strings.Lines(got) {
+		if !has(old, line) && !has(new, line) {
+			b.WriteString("has   " + line[:min(len(line), 200)] + "\n")
+		}
+	}
+	for name, text := range map[string]string{"old": old, "new": new} {
+		for line := range strings.Lines(text) {
+			if !has(got, line) {
+				b.WriteString("lacks " + line[:min(len(line), 200)] + " of the " + name + "\n")
+			}
+		}
+	}
+	return b.String()
+}
+
+// beside lists what stands in dir beside the tokens.
+func (s *restore) beside(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !slices.Contains(s.tokens, e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+const oldSuffix = ".tokar-old"
+
+// keeps says whether an old token is to stay beside the new one.
+func (s *restore) keeps(token string) bool {
+	return s.old[token] != "" && !s.single && !slices.Contains(s.args, "--no-keep")
+}
+
+// done checks what a run leaves that has gone through.
+func (s *restore) done(t *testing.T, dir string, o outcome) {
+	t.Helper()
+	if o.Exit != 0 {
+		t.Errorf("exit code %d: %s", o.Exit, o.stderr)
+	}
+	if old, _ := s.stand(t, dir); old > 0 {
+		t.Errorf("%d tokens are old", old)
+	}
+	want := 0
+	for _, token := range s.tokens {
+		if s.keeps(token) {
+			want++
+			if got := s.looks(t, dir, token+oldSuffix); got != s.old[token] {
+				t.Errorf("%s%s is not the old token:\n%s", token, oldSuffix, difference(got, s.old[token], s.old[token]))
+			}
+		}
+	}
+	if names := s.beside(t, dir); len(names) != want {
+		t.Errorf("beside the tokens stand %q", names)
+	}
+}
+
+// undisturbed restores once more.
+func (s *restore) undisturbed(t *testing.T, dir string) outcome {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), s.tokar, s.into(dir)...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	err := cmd.Run()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return outcome{Exit: cmd.ProcessState.ExitCode(), stderr: stderr.String()}
+}
+
+// older makes of a token one that has changed since: it lacks an object, has
+// another byte in a second, and a file that the archive has not.
+func older(t *testing.T, token, dir string) {
+	t.Helper()
+	lacking(t, token, dir)
+	changed := filepath.Join(dir, "TOK_OBJ", objectNames(t, dir)[2])
+	body, err := os.ReadFile(changed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body[len(body)-1] ^= 1
+	for path, text := range map[string][]byte{changed: body, filepath.Join(dir, "notes"): []byte("kept beside the token\n")} {
+		if err := os.WriteFile(path, text, 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// lacking makes of a token one that lacks the object which single restores; in
+// the old format its name is the one that the library will give out next.
+func lacking(t *testing.T, token, dir string) {
+	t.Helper()
+	names := objectNames(t, dir)
+	keepObjects(t, dir, func(i int) bool { return i != 1 })
+	nvtok := filepath.Join(dir, "NVTOK.DAT")
+	state, err := os.ReadFile(nvtok)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next := []byte("H0000000"); bytes.Contains(state, next) {
+		if err := os.WriteFile(nvtok, bytes.Replace(state, next, []byte(names[1]), 1), 0); err != nil {
+			t.Fatal(err)
+		}
+	} else if token == "swtok" {
+		t.Fatal("NVTOK.DAT has another next name")
+	}
+}
+
+// objectNames are those in the index.
+func objectNames(t *testing.T, dir string) []string {
+	t.Helper()
+	index, err := os.ReadFile(filepath.Join(dir, "TOK_OBJ", "OBJ.IDX"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(index))
+}
+
+// restores are the kinds of restores that tests disturb. Those that take the
+// longest, and have most in common with another, are not disturbed everywhere.
+func restores(t *testing.T, r *rig) map[string]*restore {
+	t.Helper()
+	all := map[string]*restore{}
+	for _, token := range []string{"swtok", "newtok"} {
+		one := []string{token}
+		all[token+" new"] = newRestore(t, r, one, nil)
+		all[token+" over"] = newRestore(t, r, one, older)
+		all[token+" single"] = newRestore(t, r, one, lacking, token+"/"+objectNames(t, filepath.Join(all[token+" new"].home, "source", token))[1])
+	}
+	all["swtok over, not kept"] = newRestore(t, r, []string{"swtok"}, older, "--no-keep")
+	all["two over"] = newRestore(t, r, []string{"swtok", "newtok"}, older)
+	all["newtok new"].each, all["newtok over"].each, all["two over"].each = 3, 3, 3
+	return all
+}
