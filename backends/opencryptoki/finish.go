@@ -16,7 +16,7 @@ import (
 // index, syncs every file, sets the directories' owners, modes and times, the
 // deepest first, and syncs them.
 func (s *staging) Finish(ctx context.Context) ([]format.Finding, error) {
-	if err := errors.Join(ctx.Err(), s.start()); err != nil {
+	if err := errors.Join(ctx.Err(), s.start(ctx)); err != nil {
 		return nil, err
 	}
 	var found findings
@@ -154,7 +154,7 @@ func (s *staging) freshen(found *findings) {
 	case err != nil:
 		found.add(Segment, "", -1, "its shared memory could not be removed: %v; until it is, programs do not see what was restored", err)
 	case stays != "":
-		found.add(Segment, "", -1, "%s; programs that use the token, and such as start before the last of them has ended, may not see what was restored", stays)
+		found.add(Segment, "", -1, "%s; programs may not see what was restored, not even new ones, before all that use the token have ended and the same command has run again, which then removes it", stays)
 	}
 }
 

@@ -113,6 +113,20 @@ func (p place) segments() (names []string) {
 	return names
 }
 
+// counted names a process that goes on counting objects from the NVTOK.DAT in
+// the token's shared memory, whatever the file says: it would give the names of
+// restored objects out again, and write over them. It wraps backends.ErrInUse.
+func (p place) counted() error {
+	use, err := processesNow()
+	if err != nil {
+		return fmt.Errorf("cannot tell who counts on from it: %w", err)
+	}
+	if who := p.mappedBy(use); who != "" {
+		return fmt.Errorf("%w: %s counts on from the next object's name of today, which a restored object has or comes after; end it first", backends.ErrInUse, who)
+	}
+	return nil
+}
+
 // removeStale removes the token's shared memory where nobody maps it: a new
 // program would still see the list of objects that is in it. It says which
 // segment stays, and why.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -96,6 +97,10 @@ func TestInUse(t *testing.T) {
 		{"one object, mapped, in use", true, func(t *testing.T, base string) {
 			process(t, "23", "apache2", "", "/", "/dev/shm/"+segmentOf(base))
 		}, backends.RestoreOptions{InUse: true}, "", Segment, true},
+		{"one object, mapped, in use, next name behind", true, func(t *testing.T, base string) {
+			process(t, "23", "apache2", "", "/", "/dev/shm/"+segmentOf(base))
+			rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { copy(b[nvNextName:], "00000000"); return b })
+		}, backends.RestoreOptions{InUse: true}, "process 23 (apache2) counts on from", "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			aSystem(t)
@@ -158,6 +163,31 @@ func TestInUseMeanwhile(t *testing.T) {
 	if got := list(t, base); len(got) != 1 || len(files(t, base+"/swtok")) != len(before) {
 		t.Errorf("left: %q", got)
 	}
+}
+
+// The library writes NVTOK.DAT in place, under the token's lock: half of it is
+// no reason to refuse.
+func TestReadUnderLock(t *testing.T) {
+	aSystem(t)
+	info, records := readToken(t, fixtureDir+"/swtok-old-small")
+	info.Name = format.NameOf("swtok")
+	base := stand(t, fixtureDir+"/swtok-old-small")
+	check(t, os.Remove(base+"/swtok/TOK_OBJ/"+single))
+	process(t, "17", "pkcsslotd", "PKCS_APP_STORE="+base, "/")
+	check(t, os.Mkdir(defaultLocks+"/swtok", 0o755))
+	lock, err := os.Create(defaultLocks + "/swtok/LCK..swtok")
+	check(t, err)
+	check(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	nvtok := read(t, base+"/swtok", nvtokName)
+	check(t, os.Truncate(base+"/swtok/NVTOK.DAT", 0))
+	written := make(chan error)
+	go func() {
+		time.Sleep(50 * time.Millisecond)
+		err := os.WriteFile(base+"/swtok/NVTOK.DAT", nvtok, 0o600)
+		written <- errors.Join(err, lock.Close())
+	}()
+	_, _, err = put(t, base, info, records, backends.RestoreOptions{InUse: true})
+	check(t, errors.Join(err, <-written))
 }
 
 // The token's lock is waited for, and held while directories are swapped.

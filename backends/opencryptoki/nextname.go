@@ -89,6 +89,9 @@ func (m *merge) raise() error {
 	if !raiseNext(f.data, m.s.order.came) {
 		return nil
 	}
+	if err := m.s.where.counted(); err != nil {
+		return err
+	}
 	var others []uint64
 	for _, o := range m.s.live.scan.objects {
 		others = append(others, o.key)

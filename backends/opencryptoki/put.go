@@ -30,7 +30,7 @@ type created struct {
 // say so (Supersedes) and come from one goroutine, in order. A dry run looks at
 // them as far.
 func (s *staging) Put(ctx context.Context, rs []*format.Record) error {
-	if err := s.start(); err != nil {
+	if err := s.start(ctx); err != nil {
 		return err
 	}
 	if s.merge != nil {

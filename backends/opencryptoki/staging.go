@@ -55,12 +55,12 @@ func (Backend) Restore(ctx context.Context, dir string, t *format.Token, o backe
 	}
 	s := &staging{o: o, path: dir, token: t, base: -1, dir: -1}
 	if o.Whole {
-		if err := s.start(); err != nil {
+		if err := s.start(ctx); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 		return s, nil
 	}
-	s.broken = s.refused(s.look())
+	s.broken = s.refused(s.look(ctx))
 	return s, nil
 }
 
@@ -73,18 +73,18 @@ func (s *staging) refused(err error) error {
 
 // start begins, once: it ends what a killed run began, looks whether the token
 // may be touched, and makes the place.
-func (s *staging) start() error {
+func (s *staging) start(ctx context.Context) error {
 	s.starting.Lock()
 	defer s.starting.Unlock()
 	if s.begun || s.broken != nil {
 		return s.broken
 	}
-	s.broken = s.refused(s.begin())
+	s.broken = s.refused(s.begin(ctx))
 	s.begun = s.broken == nil
 	return s.broken
 }
 
-func (s *staging) begin() error {
+func (s *staging) begin(ctx context.Context) error {
 	if err := checkToken(s.token); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (s *staging) begin() error {
 		return err
 	}
 	if s.o.Whole {
-		if err := s.look(); err != nil {
+		if err := s.look(ctx); err != nil {
 			return err
 		}
 	}
@@ -111,8 +111,10 @@ func (s *staging) begin() error {
 	return s.makeTree()
 }
 
-// look opens what stands in the token's place, and begins to compare.
-func (s *staging) look() (err error) {
+// look opens what stands in the token's place, and begins to compare. It does so
+// under the token's lock: up to 3.25 the library writes files in place, and half
+// an NVTOK.DAT tells of no token.
+func (s *staging) look(ctx context.Context) (err error) {
 	if err := s.openBase(); err != nil {
 		return err
 	}
@@ -123,6 +125,11 @@ func (s *staging) look() (err error) {
 	if s.where, err = placeIn(s.base, s.path, parts); err != nil {
 		return err
 	}
+	unlock, err := s.where.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if s.live, err = openStanding(s.base, parts); err != nil || s.live == nil || s.live.bare {
 		return err
 	}
