@@ -35,6 +35,7 @@ func TestPeerOpenCryptoki(t *testing.T) {
 		{"inuse", nil, "done"},
 		{"single", nil, "done"},
 		{"names", nil, "done"},
+		{"writer", nil, "done"},
 		{"signs", []string{"01234567", fixture}, "17 1 " + fixture},
 	} {
 		t.Run(session.name, func(t *testing.T) {

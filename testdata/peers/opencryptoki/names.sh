@@ -6,6 +6,8 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=softtoken.sh
 . "$(dirname "$0")/softtoken.sh"
+# shellcheck source-path=SCRIPTDIR source=application.sh
+. "$(dirname "$0")/application.sh"
 
 made_and_archived
 daemon_start
@@ -41,6 +43,19 @@ daemon_start
 shows 8
 x 0 --token-in-use swtok/90000000
 kept 12
+daemon_stop
+
+say "while an application has a session open: it goes on counting where it was"
+again
+daemon_start
+hold 8
+x_refused 5 --token-in-use swtok/90000000
+says "process $held "
+sees 9 first
+sees 10 second
+let_go
+x 1 --token-in-use swtok/90000000
+says 'swtok: exists: ' # the name is given, and what has it stays
 daemon_stop
 
 say "the whole token, over one as it was before with a PIN changed since"
