@@ -172,7 +172,7 @@ func TestReadUnderLock(t *testing.T) {
 	info, records := readToken(t, fixtureDir+"/swtok-old-small")
 	info.Name = format.NameOf("swtok")
 	base := stand(t, fixtureDir+"/swtok-old-small")
-	check(t, os.Remove(base+"/swtok/TOK_OBJ/"+single))
+	check(t, os.RemoveAll(base+"/swtok/TOK_OBJ")) // an object in common would tell as well
 	process(t, "17", "pkcsslotd", "PKCS_APP_STORE="+base, "/")
 	check(t, os.Mkdir(defaultLocks+"/swtok", 0o755))
 	lock, err := os.Create(defaultLocks + "/swtok/LCK..swtok")
