@@ -29,6 +29,8 @@ type Compared struct {
 	Archived *format.Token
 	Path     string // where the token was looked for
 	Err      error  // why it was not compared; ErrNoToken if none is there
+	Objects  uint64 // archived ones that were selected
+	Bytes    uint64 // of all entries that were
 	// Differences are in archive order, what only the token has last.
 	Differences []Difference
 	More        uint64   // entries that differ beyond those
@@ -181,7 +183,7 @@ func (c *comparer) end(ctx context.Context, l *live, number uint32) error {
 }
 
 func (c *comparer) said(ctx context.Context, l *live) (*Compared, error) {
-	said := &Compared{Archived: l.archived, Path: l.path(), Err: l.err}
+	said := &Compared{Archived: l.archived, Path: l.path(), Err: l.err, Objects: l.objects, Bytes: l.bytes}
 	if l.err != nil {
 		return said, nil
 	}

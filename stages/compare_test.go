@@ -79,7 +79,7 @@ func TestCompareDifferences(t *testing.T) {
 		{"gone when read", func(t *memToken) { t.entries[2].gone = true }, []string{"missing 00000001@-1 51 bytes|"}},
 		{"added", func(t *memToken) {
 			t.entries = append(t.entries, memEntry{name: "new", kind: format.KindForeign, data: []byte("x")})
-		}, []string{"added new@-1 |foreign"}},
+		}, []string{"added new@-1 |a foreign file"}},
 		{"kind", func(t *memToken) { t.entries[2].kind = format.KindForeign }, []string{"kind 00000001@-1 object|foreign"}},
 		{"refused", func(t *memToken) { t.entries[2].refused = true }, []string{"link 00000001@-1 51 bytes|a link"}},
 		{"attributes", func(t *memToken) {
@@ -87,6 +87,16 @@ func TestCompareDifferences(t *testing.T) {
 		}, []string{
 			"mode 00000001@-1 0640|4600", "owner 00000001@-1 1|7", "group 00000001@-1 2|0",
 			"time 00000001@-1 1970-01-01T00:00:00.000000002Z|1970-01-01T00:00:01.000000005Z",
+		}},
+		{"names", func(t *memToken) {
+			t.entries[2].attr = format.Attr{Known: true, Mode: 0o640, UID: 9, Owner: "joe", GID: 2, Group: "staff", MTime: 2}
+		}, []string{"owner 00000001@-1 1|joe (9)"}}, // the group has no name in the archive
+		{"lists and label", func(t *memToken) {
+			t.entries[2].attr = format.Attr{Known: true, Mode: 0o640, UID: 1, GID: 2, MTime: 2, ACL: acl("joe", 9), DefaultACL: acl("", 7), Security: "x:y"}
+		}, []string{
+			"acl 00000001@-1 none|g::r--,m::r--,o::---,u::rw-,u:joe:r--",
+			"default-acl 00000001@-1 none|g::r--,m::r--,o::---,u:7:r--,u::rw-",
+			"label 00000001@-1 none|x:y",
 		}},
 		{"index order", func(t *memToken) { t.entries[4].data = []byte("321") }, []string{"differs idx@0 3 bytes|3 bytes the same names in another order"}},
 		{"index names", func(t *memToken) { t.entries[4].data = []byte("145") },
@@ -98,7 +108,7 @@ func TestCompareDifferences(t *testing.T) {
 		{"directory", func(t *memToken) { t.dirs[1].Attr.Mode = 0o700 }, []string{"mode sub@-1 0750|0700"}},
 		{"the token's directory", func(t *memToken) { t.dirs[0].Attr.GID = 3 }, []string{"group @-1 0|3"}},
 		{"directory added", func(t *memToken) { t.dirs[1].Name = format.Name("other") },
-			[]string{"missing sub@-1 directory|", "added other@-1 |directory"}},
+			[]string{"missing sub@-1 a directory|", "added other@-1 |a directory"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			made := func() *memToken {
@@ -122,6 +132,48 @@ func TestCompareDifferences(t *testing.T) {
 				t.Errorf("equal: %q, %v", lines, err)
 			}
 		})
+	}
+}
+
+// acl gives somebody access.
+func acl(name string, id uint32) format.ACL {
+	a, err := format.NewACL([]format.ACLEntry{
+		{Tag: format.ACLUserObj, Perm: 6, ID: format.NoID}, {Tag: format.ACLUser, Perm: 4, ID: id, Name: name},
+		{Tag: format.ACLGroupObj, Perm: 4, ID: format.NoID}, {Tag: format.ACLMask, Perm: 4, ID: format.NoID},
+		{Tag: format.ACLOther, ID: format.NoID},
+	})
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+// Users and groups are compared by name where both have one: the number is each
+// host's own.
+func TestCompareNames(t *testing.T) {
+	for _, c := range []struct {
+		archived, live format.Attr
+		want           []string
+	}{
+		{format.Attr{UID: 5, Owner: "joe"}, format.Attr{UID: 6, Owner: "joe"}, nil},
+		{format.Attr{UID: 5, Owner: "joe"}, format.Attr{UID: 5, Owner: "ann"}, []string{"owner joe (5)|ann (5)"}},
+		{format.Attr{UID: 5, Owner: "joe"}, format.Attr{UID: 5}, nil},
+		{format.Attr{UID: 5}, format.Attr{UID: 6, Owner: "joe"}, []string{"owner 5|joe (6)"}},
+		{format.Attr{GID: 5, Group: "a"}, format.Attr{GID: 5, Group: "b"}, []string{"group a (5)|b (5)"}},
+		{format.Attr{ACL: acl("joe", 5)}, format.Attr{ACL: acl("joe", 6)}, nil},
+		{format.Attr{ACL: acl("joe", 5)}, format.Attr{ACL: acl("ann", 5)}, []string{"acl g::r--,m::r--,o::---,u::rw-,u:joe:r--|g::r--,m::r--,o::---,u::rw-,u:ann:r--"}},
+	} {
+		c.archived.Known, c.live.Known = true, true
+		var got []string
+		for _, d := range attrDifferences(Difference{}, c.archived, c.live) {
+			got = append(got, fmt.Sprintf("%s %s|%s", d.Kind, d.Archived, d.Live))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %q, want %q", c, got, c.want)
+		}
+	}
+	if attrDifferences(Difference{}, format.Attr{}, format.Attr{Known: true, Mode: 1}) != nil {
+		t.Error("what is not known differs")
 	}
 }
 
@@ -150,7 +202,7 @@ func TestCompareSuperseded(t *testing.T) {
 	if lines, err := compareAll(stream(b), newMemory(same)); err != nil || !slices.Equal(lines, []string{"one"}) {
 		t.Errorf("%q, %v", lines, err)
 	}
-	want := []string{"one", "differs 00000003@0 3 bytes|103 bytes", "missing 00000007@-1 4 bytes|", "added 00000005@-1 |object"}
+	want := []string{"one", "differs 00000003@0 3 bytes|103 bytes", "missing 00000007@-1 4 bytes|", "added 00000005@-1 |an object"}
 	old := madeToken("one", 600, 100)
 	old.entries[8].gone = true
 	if lines, err := compareAll(stream(b), newMemory(old)); err != nil || !slices.Equal(lines, want) {
@@ -179,7 +231,7 @@ func TestCompareSome(t *testing.T) {
 	}{
 		{[]string{"one/00000001"}, []string{"one"}},
 		{[]string{"one/00000002", "one/00000001"}, []string{"one", "differs 00000002@0 52 bytes|52 bytes"}},
-		{[]string{"one/00000010"}, []string{"one", "added 00000010@-1 |object"}},
+		{[]string{"one/00000010"}, []string{"one", "added 00000010@-1 |an object"}},
 		{[]string{"one/nosuch"}, nil},
 		{[]string{"two/00000001"}, []string{"two no token is there"}},
 	} {
@@ -330,6 +382,44 @@ func TestCompareWords(t *testing.T) {
 		}
 		if want := []string{"NVTOK.DAT 12", "00000000 50", "00000001 51", "00000001 3"}; c.err == "" && (!reflect.DeepEqual(m.learned, want) || m.closed != 1) {
 			t.Errorf("learned %q, closed %d times", m.learned, m.closed)
+		}
+	}
+}
+
+// Every vector is judged as by verify, with tokens there that the hostile ones
+// name; none is left open.
+func TestCompareVectors(t *testing.T) {
+	f := readVectors(t)
+	for _, v := range f.Vectors {
+		b := readVector(t, vectorDir, v.Name)
+		for _, workers := range []int{1, 3} {
+			m := newMemory(madeToken("one", 12, 60), madeToken("two", 1, 10), madeToken("three", 3, 10))
+			_, err := compareAll(stream(b), m, func(o *CompareOptions) {
+				o.OpenOptions = OpenOptions{Identities: []format.Identity{f.identity(t, &v, "restore")}, Workers: workers}
+			})
+			if got := className(err); got != v.Expect.Stream || m.open != 0 {
+				t.Errorf("%s: %s, want %s; %d tokens left open: %v", v.Name, got, v.Expect.Stream, m.open, err)
+			}
+		}
+	}
+}
+
+// A comparison that is stopped at any moment ends with the reason and leaves no
+// token open.
+func TestCompareStoppedAnywhere(t *testing.T) {
+	m := newMemory(madeToken("one", 700, 30), madeToken("two", 400, 20))
+	b := archive(t, m, archiveOptions(), "one", "two")
+	for n := range 20 {
+		ctx, step := stopAfter(t, n*50)
+		o := CompareOptions{
+			OpenOptions: opening(restoreKey),
+			Backend:     func(string) (backends.Backend, error) { return m, nil },
+			Place:       func(*format.Token) Place { return Place{Wanted: true, Whole: true} },
+			Select:      func(*format.Token, *format.Record) bool { step(); return true },
+			Compared:    func(*Compared) error { return nil },
+		}
+		if _, err := Compare(ctx, stream(b), o); !errors.Is(err, context.Canceled) || m.open != 0 {
+			t.Fatalf("after %d steps: %v, %d tokens left open", n*50, err, m.open)
 		}
 	}
 }

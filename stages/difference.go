@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -23,12 +24,17 @@ const (
 	Owner   = "owner"
 	Group   = "group"
 	Time    = "time"
+	ACL     = "acl"         // access control list
+	Inherit = "default-acl" // a directory's, for what is made in it
+	Label   = "label"       // SELinux's
 )
 
 // A Difference is one thing in which a token is not as the archive has it.
 type Difference struct {
 	Kind     string
 	Name     format.Name // of the entry, or of one of the token's directories; empty: the token's own directory
+	Entry    format.Kind // what the archive, or else the token, has it for; 0: a directory
+	Damaged  bool        // the archive's is damaged
 	Offset   int64       // of the first byte that differs, or -1
 	Archived string      // what the archive has; empty if it has nothing
 	Live     string      // what the token has
@@ -40,19 +46,29 @@ func missing(archived *format.Record) []Difference {
 	if archived.Absent() {
 		return nil // the archive has none either
 	}
-	return []Difference{{Kind: Missing, Name: slices.Clone(archived.Name), Offset: -1, Archived: bytesOf(archived)}}
+	d := between(archived, archived)
+	d.Kind, d.Name, d.Live = Missing, slices.Clone(archived.Name), ""
+	return []Difference{d}
+}
+
+// between is a difference without a kind, in bytes.
+func between(archived, live *format.Record) Difference {
+	return Difference{
+		Name: live.Name, Entry: archived.Kind, Damaged: archived.Flags&format.Damaged != 0, Offset: -1,
+		Archived: bytesOf(archived), Live: bytesOf(live),
+	}
 }
 
 // differences compares an archived entry with that of today.
 func differences(archived, live *format.Record, indexed backends.Indexed) []Difference {
-	d := Difference{Name: live.Name, Offset: -1, Archived: bytesOf(archived), Live: bytesOf(live)}
+	d := between(archived, live)
 	switch {
 	case live.Flags&format.Vanished != 0:
 		return missing(archived)
 	case archived.Absent() && live.Absent():
 		return nil
 	case archived.Absent():
-		d.Kind, d.Archived = Unread, "not read when it was made"
+		d.Kind, d.Archived = Unread, "not read"
 		return []Difference{d}
 	case live.Absent():
 		d.Kind, d.Live = "unreadable", "not read"
@@ -64,7 +80,9 @@ func differences(archived, live *format.Record, indexed backends.Indexed) []Diff
 	}
 	var list []Difference
 	if archived.Kind != live.Kind {
-		list = append(list, Difference{Kind: Role, Name: live.Name, Offset: -1, Archived: archived.Kind.String(), Live: live.Kind.String()})
+		role := d
+		role.Kind, role.Archived, role.Live = Role, archived.Kind.String(), live.Kind.String()
+		list = append(list, role)
 	}
 	if at := firstDifference(archived.Data, live.Data); at >= 0 {
 		d.Kind, d.Offset = Differs, int64(at)
@@ -73,7 +91,7 @@ func differences(archived, live *format.Record, indexed backends.Indexed) []Diff
 		}
 		list = append(list, d)
 	}
-	return append(list, attrDifferences(live.Name, archived.Details.Attr, live.Details.Attr)...)
+	return append(list, attrDifferences(d, archived.Details.Attr, live.Details.Attr)...)
 }
 
 // bytesOf says what there is of an entry.
@@ -98,26 +116,61 @@ func firstDifference(a, b []byte) int {
 	return n
 }
 
-// attrDifferences compares what a file system says of a file or directory.
-func attrDifferences(name format.Name, archived, live format.Attr) (list []Difference) {
+// attrDifferences compares what a file system says of a file or directory; of
+// is what else there is to say of a difference.
+func attrDifferences(of Difference, archived, live format.Attr) (found []Difference) {
 	if !archived.Known || !live.Known || archived == live {
 		return nil
 	}
+	ownerA, ownerB := identities(archived.Owner, archived.UID, live.Owner, live.UID)
+	groupA, groupB := identities(archived.Group, archived.GID, live.Group, live.GID)
 	for _, a := range []struct{ kind, archived, live string }{
 		{Mode, octal(archived.Mode), octal(live.Mode)},
-		{Owner, decimal(archived.UID), decimal(live.UID)},
-		{Group, decimal(archived.GID), decimal(live.GID)},
+		{Owner, ownerA, ownerB},
+		{Group, groupA, groupB},
 		{Time, moment(archived.MTime), moment(live.MTime)},
+		{ACL, accessOf(archived.ACL), accessOf(live.ACL)},
+		{Inherit, accessOf(archived.DefaultACL), accessOf(live.DefaultACL)},
+		{Label, cmp.Or(archived.Security, "none"), cmp.Or(live.Security, "none")},
 	} {
 		if a.archived != a.live {
-			list = append(list, Difference{Kind: a.kind, Name: name, Offset: -1, Archived: a.archived, Live: a.live})
+			of.Kind, of.Offset, of.Archived, of.Live, of.Words = a.kind, -1, a.archived, a.live, ""
+			found = append(found, of)
 		}
 	}
-	return list
+	return found
+}
+
+// identities are two users or groups in words that differ where they do. A name
+// counts before a number, as it does when a token is restored: the number that
+// a name has is the host's.
+func identities(nameA string, idA uint32, nameB string, idB uint32) (a, b string) {
+	named := nameA != "" && nameB != ""
+	if named && nameA == nameB || !named && idA == idB {
+		return "", ""
+	}
+	return identity(nameA, idA), identity(nameB, idB)
+}
+
+func identity(name string, id uint32) string {
+	if name == "" {
+		return strconv.FormatUint(uint64(id), 10)
+	}
+	return fmt.Sprintf("%s (%d)", name, id)
+}
+
+// accessOf is an access control list in words. They are in order of the names,
+// not of the numbers, which are each host's own.
+func accessOf(a format.ACL) string {
+	if len(a) == 0 {
+		return "none"
+	}
+	words := strings.Split(a.String(), ",")
+	slices.Sort(words)
+	return strings.Join(words, ",")
 }
 
 func octal(mode uint32) string { return fmt.Sprintf("%04o", mode) }
-func decimal(id uint32) string { return strconv.FormatUint(uint64(id), 10) }
 func moment(ns int64) string   { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
 
 const (

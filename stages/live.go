@@ -37,9 +37,17 @@ type live struct {
 	comparison backends.Comparison // nil if there is none
 	unwordable error               // why there is none, where there should be
 	touched    bool                // an archived entry was selected
-	said       map[string]int      // entries by kind and name: their places in differing
+	objects    uint64
+	bytes      uint64
+	said       map[string]int // entries by kind and name: their places in differing
 	differing  [][]Difference
 	more       uint64
+}
+
+// described is what only the token has, in words.
+var described = map[format.Kind]string{
+	format.KindObject: "an object", format.KindState: "a state file",
+	format.KindIndex: "an index", format.KindForeign: "a foreign file",
 }
 
 type liveEntry struct {
@@ -138,6 +146,10 @@ func (l *live) compare(ctx context.Context, archived, of *format.Record, buf []b
 // said of the one that this record supersedes.
 func (l *live) take(r *format.Record, found []Difference) {
 	l.touched = true
+	l.bytes += uint64(r.Size)
+	if r.Kind == format.KindObject && !r.Absent() {
+		l.objects++
+	}
 	if e := l.byName[string(r.Name)]; e != nil {
 		e.met = r.Flags&format.Vanished == 0
 	}
@@ -169,7 +181,7 @@ func (l *live) changed(ctx context.Context) (bool, error) {
 func (l *live) added(wanted func(*format.Record) bool) (list []Difference) {
 	for _, e := range l.list {
 		if r := (format.Record{Kind: e.Kind, Name: e.Name}); !e.met && wanted(&r) {
-			list = append(list, Difference{Kind: Added, Name: e.Name, Offset: -1, Live: e.Kind.String()})
+			list = append(list, Difference{Kind: Added, Name: e.Name, Entry: e.Kind, Offset: -1, Live: described[e.Kind]})
 		}
 	}
 	return list
@@ -187,15 +199,15 @@ func (l *live) directories(wanted func(*format.Record) bool) (list []Difference)
 		}
 		attr, ok := there[string(d.Name)]
 		if !ok {
-			list = append(list, Difference{Kind: Missing, Name: d.Name, Offset: -1, Archived: "directory"})
+			list = append(list, Difference{Kind: Missing, Name: d.Name, Offset: -1, Archived: "a directory"})
 			continue
 		}
-		list = append(list, attrDifferences(d.Name, d.Attr, attr)...)
+		list = append(list, attrDifferences(Difference{Name: d.Name}, d.Attr, attr)...)
 		delete(there, string(d.Name))
 	}
 	for _, d := range l.token.Info().Directories {
 		if _, only := there[string(d.Name)]; only && len(d.Name) > 0 && wanted(&format.Record{Kind: format.KindForeign, Name: d.Name}) {
-			list = append(list, Difference{Kind: Added, Name: d.Name, Offset: -1, Live: "directory"})
+			list = append(list, Difference{Kind: Added, Name: d.Name, Offset: -1, Live: "a directory"})
 		}
 	}
 	return list
