@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"tokar/backends"
 	"tokar/format"
 )
 
@@ -75,6 +76,16 @@ func (x restore) with() string {
 	return ", with the whole token"
 }
 
+// adviceOf is what a backend advises on a kind of finding, with the command
+// where an archive helps.
+func adviceOf(b backends.Backend, kind string, to restore) advice {
+	a := advice{text: b.Advice(kind)}
+	if strings.HasSuffix(a.text, backends.PutBack) {
+		a.restore = to
+	}
+	return a
+}
+
 // line is the advice, with the command for these operands.
 func (a advice) line(operands []string) string {
 	if len(operands) == 0 {
@@ -91,9 +102,9 @@ func (a advice) one() string {
 	return a.line([]string{a.restore.operand})
 }
 
-// An advised is an advice that fits several findings of one kind.
+// An advised is an advice that fits several findings.
 type advised struct {
-	kind     string
+	kinds    []string
 	advice   // without an operand
 	operands []string
 	more     int // operands beyond those
@@ -106,12 +117,16 @@ func (r *report) remember(kind string, a advice) {
 	}
 	operand := a.restore.operand
 	a.restore.operand = ""
-	i := slices.IndexFunc(r.advised, func(b *advised) bool { return b.kind == kind && b.advice == a })
+	i := slices.IndexFunc(r.advised, func(b *advised) bool { return b.advice == a })
 	if i < 0 {
 		i = len(r.advised)
-		r.advised = append(r.advised, &advised{kind: kind, advice: a})
+		r.advised = append(r.advised, &advised{advice: a})
 	}
-	switch at := r.advised[i]; {
+	at := r.advised[i]
+	if !slices.Contains(at.kinds, kind) {
+		at.kinds = append(at.kinds, kind)
+	}
+	switch {
 	case operand == "" || slices.Contains(at.operands, operand):
 	case len(at.operands) == sameFindings:
 		at.more++
@@ -127,7 +142,7 @@ func (r *report) advise() {
 		if a.more > 0 {
 			line += fmt.Sprintf("; and %d more in the same way", a.more)
 		}
-		r.say("%s: %s", escape(a.kind), line)
+		r.say("%s: %s", escape(strings.Join(a.kinds, ", ")), line)
 	}
 }
 

@@ -74,11 +74,9 @@ func unknownCommand(table []*command, word string, bundle error) error {
 	return bundle
 }
 
-// laterCommands are words that tokar will know.
+// laterCommands are words that tokar will know, or knows by another name.
 var laterCommands = map[string]string{
-	"d":       "comparing an archive with live tokens is not built yet; list shows what it holds",
-	"diff":    "comparing an archive with live tokens is not built yet; list shows what it holds",
-	"compare": "comparing an archive with live tokens is not built yet; list shows what it holds",
+	"compare": "the command is tokar diff",
 	"migrate": "migrating tokens is not built yet",
 	"rekey":   "replacing key slots is not built yet; make a new archive",
 }

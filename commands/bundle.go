@@ -6,7 +6,7 @@ import "strings"
 // following in the order of the letters. In it the letters keep tar's meaning;
 // dashed flags have tokar's.
 
-var modeLetters = map[rune]string{'c': "create", 't': "list", 'x': "extract"}
+var modeLetters = map[rune]string{'c': "create", 't': "list", 'x': "extract", 'd': "diff"}
 
 // bundleFlags are the letters that become flags.
 var bundleFlags = map[rune]string{
@@ -25,12 +25,10 @@ var bundleValues = map[rune]string{
 }
 
 const (
-	answerCodecs   = "only zstd and xz; -z is the default, -J is xz"
-	answerSealed   = "archives are sealed; make a new one"
-	answerNoPaths  = "there are no paths in an archive, only TOKEN/OBJECT"
-	answerKept     = "owner, mode and time are always kept"
-	answerDiff     = "comparing an archive with live tokens is not built yet; list shows what it holds"
-	answerNotBuilt = "not built yet"
+	answerCodecs  = "only zstd and xz; -z is the default, -J is xz"
+	answerSealed  = "archives are sealed; make a new one"
+	answerNoPaths = "there are no paths in an archive, only TOKEN/OBJECT"
+	answerKept    = "owner, mode and time are always kept"
 )
 
 // letterAnswers say why a letter of tar's is not there.
@@ -40,7 +38,6 @@ var letterAnswers = map[rune]string{
 	'r': answerSealed,
 	'u': answerSealed,
 	'A': answerSealed,
-	'd': answerDiff,
 	'h': "no symlink is followed inside a token",
 	'P': answerNoPaths,
 	'i': "a damaged archive is refused, never read past; an identity is -i FILE after the command",
@@ -60,24 +57,25 @@ var longAnswers = map[string]string{
 	"gzip": answerCodecs, "gunzip": answerCodecs, "bzip2": answerCodecs, "lzma": answerCodecs,
 	"lzip": answerCodecs, "lzop": answerCodecs, "compress": answerCodecs, "use-compress-program": answerCodecs,
 	"append": answerSealed, "update": answerSealed, "concatenate": answerSealed, "catenate": answerSealed, "delete": answerSealed,
-	"diff": answerDiff, "compare": answerDiff,
 	"preserve-permissions": answerKept, "same-permissions": answerKept, "same-owner": answerKept,
 	"numeric-owner": "owners are always kept as numbers", "no-same-owner": answerKept, "touch": answerKept,
 	"dereference": letterAnswers['h'], "sparse": letterAnswers['S'],
 	"listed-incremental": letterAnswers['g'], "incremental": letterAnswers['g'],
 	"wildcards": "patterns are always wildcards",
-	"overwrite": answerNotBuilt + "; extract writes only tokens that are not there",
-	"as":        answerNotBuilt + "; extract into another directory with -C",
+	"overwrite": "extract has it",
+	"as":        "extract and diff have it",
 	"create":    "the command comes first: tokar create",
 	"extract":   "the command comes first: tokar extract",
 	"get":       "the command comes first: tokar extract",
 	"list":      "the command comes first: tokar list",
+	"diff":      "the command comes first: tokar diff",
+	"compare":   "the command comes first: tokar diff",
 }
 
 // bundleLike says whether a word has only letters that tar's first word may
 // have.
 func bundleLike(word string) bool {
-	return strings.Trim(word, "-ctxfvCTXOzJa"+"jZruAdhPimopSsgWk") == ""
+	return strings.Trim(word, "-ctxdfvCTXOzJa"+"jZruAhPimopSsgWk") == ""
 }
 
 // unbundle turns tar's first word and the values after it into a command and
@@ -120,7 +118,7 @@ func bundleMode(word, letters string) (string, error) {
 	for _, l := range letters {
 		name := modeLetters[l]
 		switch {
-		case name == "" && strings.ContainsRune("ruAd", l) && mode == "" && bundleLike(word):
+		case name == "" && strings.ContainsRune("ruA", l) && mode == "" && bundleLike(word):
 			return "", usagef("", "%c in %s: %s", l, quote(word), letterAnswers[l])
 		case name != "" && mode != "":
 			return "", usagef("", "unknown command %s", quote(word))

@@ -3,7 +3,6 @@ package commands
 import (
 	"context"
 	"path"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -112,17 +111,13 @@ func (k *checking) each(t *format.Token, r *format.Record) {
 	}
 }
 
-// advice is the backend's, with the command where an archive helps.
+// advice is the backend's. An index can be wrong about an object: then that is
+// what is put back.
 func (k *checking) advice(t *format.Token, r *format.Record, f format.Finding) advice {
 	in := k.inputs[t.Name.String()]
-	a := advice{text: in.Backend.Advice(f.Kind)}
-	if !strings.HasSuffix(a.text, backends.PutBack) {
-		return a
-	}
 	entry, kind := r.Name.String(), r.Kind
 	if file := path.Base(f.File); kind == format.KindIndex && file != path.Base(entry) {
-		entry, kind = file, format.KindObject // the index speaks of it
+		entry, kind = file, format.KindObject
 	}
-	a.restore = restoreTo(in.Path, in.Name).of(t.Name.String(), entry, kind)
-	return a
+	return adviceOf(in.Backend, f.Kind, restoreTo(in.Path, in.Name).of(t.Name.String(), entry, kind))
 }

@@ -33,7 +33,7 @@ type command struct {
 func table() []*command {
 	return []*command{
 		createCommand(), listCommand(), verifyCommand(), extractCommand(), catCommand(),
-		checkCommand(), keygenCommand(), versionCommand(), helpCommand(),
+		diffCommand(), checkCommand(), keygenCommand(), versionCommand(), helpCommand(),
 	}
 }
 

@@ -120,6 +120,23 @@ func (j *jsonLines) note(token, message string) {
 	j.write(jsonNote{jsonHead{"note", schema}, nameOf(token, ""), message})
 }
 
+type jsonComparison struct {
+	jsonHead
+	jsonName
+	Path        string   `json:"path"`
+	Objects     number   `json:"objects"`
+	Differences number   `json:"differences"`
+	Unstable    bool     `json:"unstable,omitempty"`
+	Words       []string `json:"words,omitempty"`
+}
+
+func (j *jsonLines) comparison(c *stages.Compared) {
+	j.write(jsonComparison{
+		jsonHead{"comparison", schema}, nameOf(c.Archived.Name.String(), ""), c.Path,
+		number(c.Objects), number(uint64(len(c.Differences)) + c.More), c.Unstable, c.Words,
+	})
+}
+
 type jsonWarning struct {
 	jsonHead
 	Message string `json:"message"`

@@ -102,12 +102,15 @@ func TestJSON(t *testing.T) {
 	r.json.object(tok, rec, nil)
 	r.finding("tpm/root", "1", format.Finding{Kind: "truncated", File: "TOK_OBJ/1", Offset: 0, Message: "it ends"})
 	r.finding("t\xff", "", format.Finding{Kind: "no-index", Offset: -1, Message: "m"})
+	r.json.comparison(&stages.Compared{Archived: tok, Path: "d/tpm/root", Objects: 1, More: 2,
+		Differences: []stages.Difference{{Kind: stages.Mode}}, Words: []string{"w"}, Unstable: true})
 	code, _ := r.finish(fmt.Errorf("a.tokar: %w", format.ErrTruncated), summaryOf(&stages.Summary{Tokens: 1, Objects: 1, Bytes: 7}))
 	want := `{"type":"archive","v":1,"made":"1970-01-01T00:00:00Z","host":"h","writer":"tokar 1"}
 {"type":"token","v":1,"token":"tpm/root","kind":"opencryptoki","label":"l","serial":"1","properties":{"format":"old"}}
 {"type":"object","v":1,"token":"tpm/root","name":"1","seq":"9007199254740993","kind":"object","flags":["wrapped","damaged"],"size":7,"class":"CKO_PRIVATE_KEY","key_type":"CKK_RSA","label":"6bff","id":"01","mode":"0640","uid":0,"gid":5,"owner":"root","group":"t\ufffd","acl":"u::rw-,u:joe:r--,g::r--,g:7:---,m::r--,o::---","selinux":"system_u:object_r:t:s0","mtime":"1970-01-01T00:00:00.000000001Z"}
 {"type":"finding","v":1,"token":"tpm/root","name":"1","kind":"truncated","file":"TOK_OBJ/1","offset":0,"message":"it ends"}
 {"type":"finding","v":1,"token_hex":"74ff","kind":"no-index","message":"m"}
+{"type":"comparison","v":1,"token":"tpm/root","path":"d/tpm/root","objects":1,"differences":3,"unstable":true,"words":["w"]}
 {"type":"summary","v":1,"command":"create","exit":7,"complete":false,"error":"a.tokar: archive is cut short; fetch the archive again, whole","findings":2,"tokens":1,"records":0,"objects":1,"bytes":7,"damaged":0,"left":0,"generation":0,"restores":false}
 `
 	if code != exitArchive || out.String() != want {

@@ -1,0 +1,254 @@
+package commands
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"tokar/backends/all"
+	"tokar/format"
+	"tokar/stages"
+)
+
+func diffCommand() *command {
+	return &command{
+		name: "diff", letter: "d",
+		summary:  "compare an archive with the tokens of today",
+		synopsis: "[flags] [PATTERN…]",
+		examples: `tokar diff -i restore.key -f backup.tokar -C /var/lib/opencryptoki
+ssh vault cat host7.tokar | tokar d -i restore.key -C /var/lib/opencryptoki 'swtok/1*'
+tokar diff -i restore.key -f backup.tokar -C /mnt --as copy swtok`,
+		text: `The archive's token TOKEN is compared with DIR/TOKEN, entry by entry: bytes,
+what only one of them has, kind, mode, owner, group, time, access control lists,
+SELinux label. Each difference is named and makes the exit code 1. Whether it is
+the same token, and whether its PINs are those of the archive, is said once for
+each token. Nothing is written. What is said of a token is proved by the archive's
+end only: believe the exit code.`,
+		flags: join([]cli.Flag{
+			fileFlag("read the archive from `FILE`; - or none is stdin"),
+			directoryFlag("the tokens are in `DIR`; counts for the patterns that follow"),
+			&cli.StringFlag{Name: "as", Usage: "compare the one token chosen with that of another `NAME`"},
+		}, identityFlags(), selectionFlags(), []cli.Flag{jobsFlag()}, reportFlags()),
+		run: func(s *session, c *cli.Context) error {
+			o, err := diffOptionsOf(s, c)
+			if err != nil {
+				return err
+			}
+			defer o.forget()
+			return diff(s.ctx, s, o)
+		},
+	}
+}
+
+type diffOptions struct {
+	openOptions
+	sel *selection
+	dir string      // where there are no patterns
+	as  format.Name // instead of the token's own
+}
+
+func diffOptionsOf(s *session, c *cli.Context) (o diffOptions, err error) {
+	o.dir = s.dir
+	if err = s.claimArchive(c.String("file")); err != nil {
+		return o, err
+	}
+	if o.sel, err = selectionOf(s, c); err != nil {
+		return o, err
+	}
+	if name := c.String("as"); name != "" {
+		if o.as, err = format.ParseName(name); err != nil {
+			return o, usagef(s.name, "--as %s: %w", quote(name), err)
+		}
+	}
+	o.openOptions, err = openOptionsOf(s, c)
+	return o, err
+}
+
+// diff compares what is selected of an archive with the tokens of today.
+func diff(ctx context.Context, s *session, o diffOptions) error {
+	in, err := s.openArchive(o.file)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	d := &differing{session: s, o: o}
+	open := o.engine()
+	open.Each = s.counted(d.each)
+	sum, err := stages.Compare(ctx, in.Reader, stages.CompareOptions{
+		OpenOptions: open,
+		Backend:     all.ByKind,
+		Place: func(t *format.Token) stages.Place {
+			whole, wanted := o.sel.token(t)
+			return stages.Place{Dir: o.place(t), Name: o.as, Whole: whole, Wanted: wanted}
+		},
+		Select:   o.sel.entry,
+		Compared: d.compared,
+	})
+	if sum != nil {
+		s.note(sum)
+	}
+	switch {
+	case err != nil && d.last != nil && codeOf(err) == exitArchive:
+		return left(in.explain(err), "what was said of the tokens is not proved")
+	case err != nil:
+		return in.explain(err)
+	}
+	if err := o.sel.missed(s.report); err != nil {
+		return err
+	}
+	if d.last != nil && d.tokens == 0 {
+		return failedf("-C DIR says where the tokens are", "no token was compared")
+	}
+	verdict := ": no difference"
+	if s.report.findings > 0 {
+		verdict = s.report.withFindings()
+	}
+	s.report.result("compared %s, %s, %s%s", count(d.tokens, "token"), count(d.objects, "object"), size(d.bytes), verdict)
+	return nil
+}
+
+// place is the directory in which a token is looked for.
+func (o diffOptions) place(t *format.Token) string {
+	dir := o.dir
+	if len(o.sel.wanted) > 0 {
+		dir = o.sel.dir(t.Name.String())
+	}
+	return cmp.Or(dir, ".")
+}
+
+// differing is one run of diff.
+type differing struct {
+	*session
+	o       diffOptions
+	last    *format.Token // the last one that was told of
+	tokens  uint64        // compared
+	objects uint64
+	bytes   uint64
+	damaged int
+}
+
+// each names what is compared, and what of it is damaged: it is compared all
+// the same, and that it is damaged is no difference.
+func (d *differing) each(t *format.Token, r *format.Record) {
+	if t == nil || r.Kind.Descriptor() || !d.o.sel.entry(t, r) {
+		return
+	}
+	name := t.Name.String() + "/" + r.Name.String()
+	d.report.name(quote(name))
+	if r.Flags&format.Damaged == 0 {
+		return
+	}
+	if d.damaged++; d.damaged <= sameFindings || d.report.verbose || d.report.json != nil {
+		d.report.note(t.Name.String(), r.Name.String()+" is damaged in the archive")
+	}
+}
+
+// compared tells what came of one token.
+func (d *differing) compared(c *stages.Compared) error {
+	if len(d.o.as) > 0 && d.last != nil {
+		names := []string{d.last.Name.String(), c.Archived.Name.String()}
+		return usagef(d.name, "--as is for one token, and %s are chosen", quoteAll(names))
+	}
+	d.last = c.Archived
+	name := c.Archived.Name.String()
+	switch {
+	case errors.Is(c.Err, stages.ErrNoToken):
+		d.report.plain("no-token", name, c.Path+": "+c.Err.Error())
+		return nil
+	case c.Err != nil:
+		d.report.plain("unopened", name, c.Err.Error())
+		return nil
+	}
+	d.tokens++
+	d.objects += c.Objects
+	d.bytes += c.Bytes
+	for _, difference := range c.Differences {
+		d.difference(c, difference)
+	}
+	if c.More > 0 {
+		d.report.plain("more", name, fmt.Sprintf("%s more differ", count(c.More, "entry")))
+	}
+	if c.Unstable {
+		d.report.plain("unstable", name, "it changed while it was compared; compare it again when it is quiet")
+	}
+	d.words(c)
+	return nil
+}
+
+// words says how the two tokens are related.
+func (d *differing) words(c *stages.Compared) {
+	if d.report.json != nil {
+		d.report.json.comparison(c)
+		return
+	}
+	for _, w := range c.Words {
+		d.report.note(c.Archived.Name.String(), w)
+	}
+}
+
+// difference names one difference.
+func (d *differing) difference(c *stages.Compared, x stages.Difference) {
+	d.report.tell(notice{
+		Finding:  format.Finding{Kind: x.Kind, File: x.Name.String(), Offset: x.Offset, Message: sides(x)},
+		token:    c.Archived.Name.String(),
+		entry:    x.Name.String(),
+		archived: x.Archived, live: x.Live,
+		advice: d.advice(c, x),
+	})
+}
+
+// sides says what the archive has, and what the token.
+func sides(x stages.Difference) string {
+	var line string
+	switch x.Kind {
+	case stages.Missing:
+		line = "only in the archive: " + x.Archived
+	case stages.Added:
+		line = "only in the token: " + x.Live
+	case stages.Differs, stages.Unread, stages.Role, stages.Mode, stages.Owner, stages.Group, stages.Time,
+		stages.ACL, stages.Inherit, stages.Label:
+		line = x.Archived + " in the archive, " + x.Live + " in the token"
+	default: // the backend's words
+		line = x.Archived + " in the archive; in the token: " + x.Live
+	}
+	if x.Words != "" {
+		line += "; " + x.Words
+	}
+	if x.Damaged {
+		line += "; damaged in the archive"
+	}
+	return line
+}
+
+// advice is what makes the token as the archive has it. Bytes of objects can be
+// put back one by one; what the file system says comes with a whole token only.
+func (d *differing) advice(c *stages.Compared, x stages.Difference) advice {
+	token := c.Archived.Name.String()
+	to := restoreTo(c.Path, c.Archived.Name)
+	if n, numbered := descriptor(d.o.file); d.o.file != "-" && !(numbered && n == 0) {
+		to.file = d.o.file
+	}
+	switch x.Kind {
+	case stages.Added:
+		return advice{text: "make a new archive if it is wanted"}
+	case stages.Unread:
+		return advice{text: "make a new archive: this one does not hold it"}
+	case stages.Mode, stages.Owner, stages.Group, stages.Time, stages.ACL, stages.Inherit, stages.Label:
+		return advice{"set it by hand, or take the archive's", to.of(token, "", format.KindIndex)}
+	case stages.Role:
+		return advice{text: "look at both: the archive and the token tell them apart by name and place"}
+	case stages.Differs, stages.Missing:
+		if x.Damaged {
+			return advice{text: "look for it in another archive: this one's is damaged"}
+		}
+		return advice{"to take the archive's", to.of(token, x.Name.String(), x.Entry)}
+	}
+	b, err := all.ByKind(c.Archived.Kind)
+	if err != nil {
+		return advice{}
+	}
+	return adviceOf(b, x.Kind, to.of(token, x.Name.String(), x.Entry))
+}
