@@ -180,10 +180,10 @@ func (s *staging) makeParents(parts []string) (int, error) {
 // else what openCryptoki's packages make it.
 func (s *staging) parentAttr() format.Attr {
 	a := format.Attr{Mode: 0o770, UID: anyone, GID: anyone}
-	var mode, uid, gid uint32
-	n, _ := fmt.Sscanf(s.token.Property(propParent), "%o %d %d", &mode, &uid, &gid)
-	if n == 3 {
-		a = format.Attr{Mode: mode & dirMode, UID: uid, GID: gid}
+	var was format.Attr
+	n, _ := fmt.Sscanf(s.token.Property(propParent), "%o %d %d %q %q", &was.Mode, &was.UID, &was.GID, &was.Owner, &was.Group)
+	if n == 5 && was.Mode&^dirMode == 0 {
+		a = was
 	}
 	return a
 }

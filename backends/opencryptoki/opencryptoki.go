@@ -64,7 +64,7 @@ const (
 	propByteOrder = "byte-order" // little, big or unknown: the writer's
 	propVariant   = "variant"    // Soft, ICA, CCA, EP11, TPM, ICSF or unknown
 	propMigrated  = "migrated"   // yes: pkcstok_migrate made it from an old token
-	propParent    = "parent"     // of tpm/USER: mode (octal), owner and group of tpm
+	propParent    = "parent"     // of tpm/USER: mode (octal), owner and group of tpm, by number and name
 
 	formatOld    = "old"
 	formatNew    = "new"

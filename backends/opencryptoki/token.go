@@ -112,7 +112,8 @@ func (t *token) parent(name format.Name) (property string, ok bool) {
 	if len(name.Components()) < 2 || unix.Fstatat(t.dir, "..", &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 		return "", false
 	}
-	return fmt.Sprintf("%04o %d %d", st.Mode&dirMode, st.Uid, st.Gid), true
+	a := attrOf(&st)
+	return fmt.Sprintf("%04o %d %d %q %q", a.Mode&dirMode, a.UID, a.GID, a.Owner, a.Group), true
 }
 
 // formatByKeys tells the format from the length of MK_SO where NVTOK.DAT does
