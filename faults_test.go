@@ -84,7 +84,7 @@ func (s *restore) fails(t *testing.T, f fault, n int) bool {
 	default:
 		s.saysFailed(t, dir, f, o)
 	}
-	if o.Fired && o.Exit != 0 && !t.Failed() {
+	if _, new := s.stand(t, dir); o.Exit != 0 && (new > 0 || len(s.beside(t, dir)) > 0) && !t.Failed() {
 		s.recovers(t, dir)
 	}
 	if t.Failed() {

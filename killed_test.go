@@ -43,6 +43,61 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// TestKilledTwice kills the run that clears up after a killed one, too: once
+// where that begins anew, often where it finds the new token.
+func TestKilledTwice(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs a tokar of its own, so that -short has nothing new")
+	}
+	for name, s := range restores(t, newRig(t), "swtok new", "swtok over", "swtok single") {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pairs, new := 0, false
+			for n, more := 1, true; more; n++ {
+				m := 1 + n*37%97
+				if new || *long {
+					m = 1 + n%3
+				}
+				for again := true; again; {
+					if more, again, new = s.killedTwice(t, n, m); again {
+						pairs++
+					}
+					switch {
+					case *long:
+						m++
+					case new:
+						m += 1 + m/2
+					default:
+						again = false
+					}
+				}
+			}
+			t.Logf("killed twice in %d ways", pairs)
+			if pairs < 60 {
+				t.Error("too few")
+			}
+		})
+	}
+}
+
+// killedTwice kills a run at its n-th call and the next at its m-th. It says
+// whether either makes as many, and whether the first had come to the new token.
+func (s *restore) killedTwice(t *testing.T, n, m int) (first, second, new bool) {
+	dir := s.fresh(t)
+	defer os.RemoveAll(dir)
+	one := s.run(t, dir, at(n, "-kill"), s.into(dir)...)
+	if !one.Fired {
+		return false, false, false
+	}
+	_, swapped := s.stand(t, dir)
+	two := s.run(t, dir, at(m, "-kill"), s.into(dir)...)
+	s.recovers(t, dir)
+	if t.Failed() {
+		t.Fatalf("killed at %d, %s %s, then at %d, %s %s", n, one.Call, one.Path, m, two.Call, two.Path)
+	}
+	return true, two.Fired, swapped > 0
+}
+
 // killed kills a run at its n-th call; false if it makes fewer.
 func (s *restore) killed(t *testing.T, n int) bool {
 	dir := s.fresh(t)
@@ -69,9 +124,11 @@ func (s *restore) recovers(t *testing.T, dir string) {
 	t.Helper()
 	s.stand(t, dir)
 	s.nothingLost(t, dir)
-	begun, _ := filepath.Glob(filepath.Join(dir, ".*.tokar-new", "new"))
+	begun := slices.ContainsFunc(s.tokens, func(token string) bool {
+		return s.looks(t, dir, "."+token+".tokar-new", "new") != ""
+	})
 	o := s.undisturbed(t, dir)
-	if len(begun) > 0 && !strings.Contains(o.stderr, "an earlier restore was stopped") {
+	if begun && !strings.Contains(o.stderr, "an earlier restore was stopped") {
 		t.Errorf("what was left is not told of: %s", o.stderr)
 	}
 	for range s.tokens {
@@ -121,7 +178,7 @@ func (s *restore) take(t *testing.T, dir string, orNew bool) (any bool) {
 		if got == "" {
 			continue
 		}
-		if any = true; got != s.old[token] && !(orNew && got == s.new[token]) {
+		if any = true; got != s.old[token] && !((orNew || s.old[token] == "") && got == s.new[token]) {
 			t.Errorf("%s%s is another:\n%s", token, oldSuffix, difference(got, s.old[token], s.new[token]))
 		}
 		if err := os.RemoveAll(filepath.Join(dir, token+oldSuffix)); err != nil {

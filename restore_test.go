@@ -1,7 +1,7 @@
 package main_test
 
 import (
-	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,54 +24,6 @@ type restore struct {
 	runs     int
 	single   bool // one object into a token that is there
 	each     int  // disturb it at every so many points
-}
-
-// restored are the tokens that are restored, by name.
-var restored = map[string]string{
-	"swtok":  "testdata/opencryptoki/swtok-old-small",
-	"newtok": "testdata/opencryptoki/swtok-new-small",
-}
-
-// few is how many objects they have left: each has its calls, all alike.
-const few = 5
-
-// placeFew puts a token where it is archived from: with few objects.
-func placeFew(t *testing.T, token, dir string) {
-	t.Helper()
-	place(t, restored[token], dir)
-	keepObjects(t, dir, func(i int) bool { return i < few })
-}
-
-// keepObjects removes the others, and from the index.
-func keepObjects(t *testing.T, dir string, keep func(i int) bool) {
-	t.Helper()
-	index := filepath.Join(dir, "TOK_OBJ", "OBJ.IDX")
-	info, err := os.Stat(index)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(index)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var left []byte
-	for i, line := range bytes.SplitAfter(text, []byte("\n")) {
-		switch object := strings.TrimSpace(string(line)); {
-		case object == "":
-		case keep(i):
-			left = append(left, line...)
-		default:
-			if err := os.Remove(filepath.Join(dir, "TOK_OBJ", object)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := os.WriteFile(index, left, 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chtimes(index, info.ModTime(), info.ModTime()); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func isObject(operand string) bool { return strings.Contains(operand, "/") }
@@ -170,20 +122,24 @@ func (s *restore) raised(token string) string {
 
 var nvtok = regexp.MustCompile(`(?m)^NVTOK\.DAT .*$`)
 
-// difference shows the lines of got that neither of the others has, and theirs
-// that it lacks, without the files' bytes.
-func difference(got, old, new string) string {
+// difference shows the lines of got that what was wanted has not, or none of
+// it, and those that got lacks; of the files' bytes the first.
+func difference(got string, wanted ...string) string {
 	var b strings.Builder
+	show := func(word, line string) {
+		line = strings.TrimSuffix(line, "\n")
+		fmt.Fprintf(&b, "%s %s\n", word, line[:min(len(line), 160)])
+	}
 	has := func(text, line string) bool { return strings.Contains("\n"+text, "\n"+line) }
 	for line := range strings.Lines(got) {
-		if !has(old, line) && !has(new, line) {
-			b.WriteString("has   " + line[:min(len(line), 200)] + "\n")
+		if !slices.ContainsFunc(wanted, func(text string) bool { return has(text, line) }) {
+			show("has  ", line)
 		}
 	}
-	for name, text := range map[string]string{"old": old, "new": new} {
+	for _, text := range wanted {
 		for line := range strings.Lines(text) {
 			if !has(got, line) {
-				b.WriteString("lacks " + line[:min(len(line), 200)] + " of the " + name + "\n")
+				show("lacks", line)
 			}
 		}
 	}
@@ -226,7 +182,7 @@ func (s *restore) done(t *testing.T, dir string, o outcome) {
 		if s.keeps(token) {
 			want++
 			if got := s.looks(t, dir, token+oldSuffix); got != s.old[token] {
-				t.Errorf("%s%s is not the old token:\n%s", token, oldSuffix, difference(got, s.old[token], s.old[token]))
+				t.Errorf("%s%s is not the old token:\n%s", token, oldSuffix, difference(got, s.old[token]))
 			}
 		}
 	}
@@ -246,69 +202,4 @@ func (s *restore) undisturbed(t *testing.T, dir string) outcome {
 		t.Fatal(err)
 	}
 	return outcome{Exit: cmd.ProcessState.ExitCode(), stderr: stderr.String()}
-}
-
-// older makes of a token one that has changed since: it lacks an object, has
-// another byte in a second, and a file that the archive has not.
-func older(t *testing.T, token, dir string) {
-	t.Helper()
-	lacking(t, token, dir)
-	changed := filepath.Join(dir, "TOK_OBJ", objectNames(t, dir)[2])
-	body, err := os.ReadFile(changed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body[len(body)-1] ^= 1
-	for path, text := range map[string][]byte{changed: body, filepath.Join(dir, "notes"): []byte("kept beside the token\n")} {
-		if err := os.WriteFile(path, text, 0o640); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// lacking makes of a token one that lacks the object which single restores; in
-// the old format its name is the one that the library will give out next.
-func lacking(t *testing.T, token, dir string) {
-	t.Helper()
-	names := objectNames(t, dir)
-	keepObjects(t, dir, func(i int) bool { return i != 1 })
-	nvtok := filepath.Join(dir, "NVTOK.DAT")
-	state, err := os.ReadFile(nvtok)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if next := []byte("H0000000"); bytes.Contains(state, next) {
-		if err := os.WriteFile(nvtok, bytes.Replace(state, next, []byte(names[1]), 1), 0); err != nil {
-			t.Fatal(err)
-		}
-	} else if token == "swtok" {
-		t.Fatal("NVTOK.DAT has another next name")
-	}
-}
-
-// objectNames are those in the index.
-func objectNames(t *testing.T, dir string) []string {
-	t.Helper()
-	index, err := os.ReadFile(filepath.Join(dir, "TOK_OBJ", "OBJ.IDX"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Fields(string(index))
-}
-
-// restores are the kinds of restores that tests disturb. Those that take the
-// longest, and have most in common with another, are not disturbed everywhere.
-func restores(t *testing.T, r *rig) map[string]*restore {
-	t.Helper()
-	all := map[string]*restore{}
-	for _, token := range []string{"swtok", "newtok"} {
-		one := []string{token}
-		all[token+" new"] = newRestore(t, r, one, nil)
-		all[token+" over"] = newRestore(t, r, one, older)
-		all[token+" single"] = newRestore(t, r, one, lacking, token+"/"+objectNames(t, filepath.Join(all[token+" new"].home, "source", token))[1])
-	}
-	all["swtok over, not kept"] = newRestore(t, r, []string{"swtok"}, older, "--no-keep")
-	all["two over"] = newRestore(t, r, []string{"swtok", "newtok"}, older)
-	all["newtok new"].each, all["newtok over"].each, all["two over"].each = 3, 3, 3
-	return all
 }

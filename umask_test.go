@@ -54,7 +54,7 @@ func TestUmask(t *testing.T) {
 				}
 			}
 			if was, is := tree(t, source), tree(t, filepath.Join(dir, "swtok")); was != is {
-				t.Errorf("it came back otherwise:\n%s", difference(is, was, was))
+				t.Errorf("it came back otherwise:\n%s", difference(is, was))
 			}
 		})
 	}
