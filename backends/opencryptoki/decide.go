@@ -25,6 +25,9 @@ func (s *staging) decide(found *findings) error {
 	case s.o.Replace:
 		s.note("the archive's token takes the place of what stands here, with its own PINs and keys")
 		return nil
+	case s.live.unused:
+		s.note("the token that stands here holds nothing, for nobody initialised it: the archive's takes its place, with its own PINs")
+		return nil
 	case kin == otherToken:
 		return fmt.Errorf("%w stands there: %s; no PIN of today would open what the archive holds", backends.ErrOther, why)
 	case s.o.PINs == backends.RollBackPINs:

@@ -113,6 +113,12 @@ func TestExistingToken(t *testing.T) {
 		check(t, os.RemoveAll(base+"/swtok/TOK_OBJ"))
 		check(t, os.Mkdir(base+"/swtok/TOK_OBJ", 0o770))
 	}
+	unused := func(base string) { // as the library makes one of empty directories
+		check(t, os.Remove(base+"/swtok/MK_USER"))
+		check(t, os.RemoveAll(base+"/swtok/TOK_OBJ"))
+		rewrite(t, base+"/swtok/MK_SO", func(b []byte) []byte { b[0] ^= 1; return b })
+		rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { copy(b[nvFlags:], "\x45\x00\x88\x00"); b[184] ^= 1; return b })
+	}
 	bothPINs := func(base string) { // and no private object that tells
 		for _, name := range []string{"MK_SO", "MK_USER"} {
 			rewrite(t, base+"/swtok/"+name, func(b []byte) []byte { b[0] ^= 1; return b })
@@ -159,6 +165,14 @@ func TestExistingToken(t *testing.T) {
 		{"initialised, keep", oldTok, []string{oldTok}, initialised, keep, backends.ErrOther, todays, ""},
 		{"initialised, roll back", oldTok, []string{oldTok}, initialised, roll, backends.ErrOther, todays, ""},
 		{"initialised, replaced", oldTok, []string{oldTok}, initialised, replace, nil, archives, ""},
+		{"never initialised", oldTok, []string{oldTok}, unused, whole, nil, archives, ""},
+		{"never initialised, keep", oldTok, []string{oldTok}, unused, keep, nil, archives, ""},
+		{"never initialised, an object", oldTok, []string{oldTok}, func(base string) {
+			unused(base)
+			check(t, os.Mkdir(base+"/swtok/TOK_OBJ", 0o770))
+			check(t, os.WriteFile(base+"/swtok/TOK_OBJ/OBJ.IDX", []byte("00000000\n"), 0o600))
+		}, whole, backends.ErrUnknown, todays, ""},
+		{"never initialised, one object", oldTok, []string{oldTok}, unused, one, backends.ErrUnknown, todays, ""},
 		{"other format", oldTok, []string{newTok}, nil, whole, backends.ErrOther, todays, ""},
 		{"other format, replaced", oldTok, []string{newTok}, nil, replace, nil, archives, Dropped},
 		{"cannot be told", oldTok, []string{oldTok}, bothPINs, whole, backends.ErrUnknown, todays, ""},

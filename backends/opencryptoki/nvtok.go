@@ -28,7 +28,8 @@ const (
 	// newVersion is the version word of the new format: 3.12.
 	newVersion = 0x0003000C
 
-	userPINSet = 0x8 // CKF_USER_PIN_INITIALIZED
+	userPINSet  = 0x8   // CKF_USER_PIN_INITIALIZED
+	initialised = 0x400 // CKF_TOKEN_INITIALIZED
 
 	// A thousand times what the library writes: beyond it a count is damage.
 	maxIterations = 100_000_000
@@ -40,7 +41,8 @@ type nvtok struct {
 	format                             string // told by the size; unknown if damaged
 	order                              cryptoki.Order
 	orderKnown                         bool // false in the new format
-	icsf, migrated, userPIN            bool
+	icsf, migrated                     bool
+	userPIN, initialised               bool
 }
 
 // parseNVTOK reads as much of NVTOK.DAT as is there.
@@ -68,7 +70,8 @@ func parseNVTOK(b []byte) (n nvtok) {
 	if n.format == formatOld && cryptoki.LittleEndian.Uint32(b[nvMaxPIN:]) < cryptoki.BigEndian.Uint32(b[nvMaxPIN:]) {
 		n.order = cryptoki.LittleEndian
 	}
-	n.userPIN = n.order.Uint32(b[nvFlags:])&userPINSet != 0
+	flags := n.order.Uint32(b[nvFlags:])
+	n.userPIN, n.initialised = flags&userPINSet != 0, flags&initialised != 0
 	n.migrated = n.format == formatNew && !allZero(b[nvPINHashes:nvNextName])
 	return n
 }

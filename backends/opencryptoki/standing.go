@@ -16,6 +16,7 @@ type standing struct {
 	scan         *scan
 	watched      watched
 	bare         bool // directories only, as packages make them for each token
+	unused       bool // as the library makes a token of those: nobody initialised it
 }
 
 // openStanding opens what stands at parts below base, following no link; nil
@@ -73,8 +74,12 @@ func (s *standing) rescan() (err error) {
 	if err != nil && !ofEntry(err) {
 		return fmt.Errorf("cannot read %s: %w", nvtokName, err)
 	}
-	s.scan, err = scanToken(s.dir, s.objects, parseNVTOK(f.data).variant() == variantTPM)
-	return err
+	n := parseNVTOK(f.data)
+	if s.scan, err = scanToken(s.dir, s.objects, n.variant() == variantTPM); err != nil {
+		return err
+	}
+	s.unused = n.format != unknown && !n.initialised && !n.userPIN && len(s.scan.objects) == 0 && len(s.scan.index) == 0
+	return nil
 }
 
 // holdsTokens names a token that stands below this one: users' below a TPM
