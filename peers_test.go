@@ -26,6 +26,7 @@ func TestPeerOpenCryptoki(t *testing.T) {
 		says string // in its output
 	}{
 		{"made", nil, "done"},
+		{"none", nil, "done"},
 		{"fixture", []string{fixture}, "done"},
 		{"damaged", []string{fixture}, "done"},
 		{"segment", nil, "done"},
