@@ -23,6 +23,7 @@ func (s *staging) decide(found *findings) error {
 	case kin == samePINs:
 		return nil
 	case s.o.Replace:
+		s.replaces = kin != sameToken
 		s.note("the archive's token takes the place of what stands here, with its own PINs and keys")
 		return nil
 	case s.live.unused:
@@ -129,7 +130,7 @@ func (s *staging) reportDropped(found *findings) error {
 	var names []string
 	n := 0
 	for _, o := range s.live.scan.objects {
-		if _, came := slices.BinarySearch(s.order.came, o.key); came {
+		if _, came := slices.BinarySearch(s.order.came, o.key); came && !s.replaces {
 			continue
 		}
 		if n++; n <= shownDropped {
@@ -147,6 +148,6 @@ func (s *staging) reportDropped(found *findings) error {
 	if s.o.NoKeep {
 		where = "they are gone, for it is not kept"
 	}
-	found.add(Dropped, objectsName, -1, "%d objects of the token that stood here are not in the archive (%s): %s", n, strings.Join(names, ", "), where)
+	found.add(Dropped, objectsName, -1, "objects of the token that stood here and are not in the archive: %d (%s); %s", n, strings.Join(names, ", "), where)
 	return nil
 }

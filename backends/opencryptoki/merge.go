@@ -124,6 +124,11 @@ func (m *merge) allowed(*findings) error {
 // build makes the new TOK_OBJ complete and durable.
 func (m *merge) build(found *findings) error {
 	m.reportKept(found)
+	return m.assemble()
+}
+
+// assemble puts into the new TOK_OBJ what is there now, and the index.
+func (m *merge) assemble() error {
 	if err := m.s.live.rescan(); err != nil {
 		return err
 	}
@@ -237,7 +242,11 @@ func (m *merge) commit() error {
 	if !m.changes {
 		return nil
 	}
-	if err := m.unchanged(); err != nil {
+	changed, err := m.changed()
+	if err == nil && changed {
+		err = m.again()
+	}
+	if err != nil {
 		return err
 	}
 	if err := m.raise(); err != nil {
@@ -254,20 +263,38 @@ func (m *merge) commit() error {
 	return m.s.swap.Swap(append(m.s.token.Name.Components(), objectsName), inode, "")
 }
 
-// unchanged refuses a token whose list of objects is not what it was. (That
-// OBJ.IDX was linked changed its time.)
-func (m *merge) unchanged() error {
+// changed says whether the token's list of objects is another than the new
+// TOK_OBJ was built from. (That OBJ.IDX was linked changed its time.)
+func (m *merge) changed() (bool, error) {
 	live := m.s.live
 	var index []byte
 	if live.objects >= 0 {
 		f, err := readFile(live.objects, []byte(indexName), make([]byte, 4<<10))
 		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return err
+			return false, fmt.Errorf("%s: %w", indexPath, err)
 		}
 		index = f.data
 	}
-	if watch(live.dir, live.objects).objects != live.watched.objects || !bytes.Equal(index, live.scan.index) {
-		return fmt.Errorf("%w: it changed meanwhile", backends.ErrInUse)
+	return watch(live.dir, live.objects).objects != live.watched.objects || !bytes.Equal(index, live.scan.index), nil
+}
+
+// again builds the new TOK_OBJ from what is there now, under the token's lock:
+// programs that use the token made or deleted objects meanwhile. Those to
+// be put stay as they were chosen, unless one has come to be there.
+func (m *merge) again() error {
+	var err error
+	lerr := readDir(m.s.dir, func(name []byte, _ byte) {
+		if c := m.chosen[string(name)]; err == nil && (c == nil || !c.put) {
+			err = unix.Unlinkat(m.s.dir, string(name), 0)
+		}
+	})
+	if err = errors.Join(lerr, err); err != nil {
+		return err
 	}
-	return nil
+	for name, c := range m.chosen {
+		if m.s.live.objects >= 0 && exists(m.s.live.objects, name) != c.there {
+			return fmt.Errorf("%w: %s has come or gone meanwhile", backends.ErrInUse, objectPath([]byte(name)))
+		}
+	}
+	return m.assemble()
 }

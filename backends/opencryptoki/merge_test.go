@@ -3,6 +3,8 @@ package opencryptoki
 import (
 	"bytes"
 	"context"
+	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -189,6 +191,56 @@ func keys(m map[string]stat) (names []string) {
 		names = append(names, name)
 	}
 	return names
+}
+
+// A program that uses the token makes and deletes objects while one is restored.
+func TestMergeMeanwhile(t *testing.T) {
+	const tok = fixtureDir + "/swtok-old-small"
+	ctx := context.Background()
+	for name, c := range map[string]struct {
+		change func(base string)
+		busy   bool
+	}{
+		"others": {func(base string) {
+			check(t, os.WriteFile(base+"/swtok/TOK_OBJ/H0000000", []byte("made"), 0o660))
+			check(t, os.Remove(base+"/swtok/TOK_OBJ/20000000"))
+			rewrite(t, base+"/swtok/"+indexPath, func(b []byte) []byte {
+				return append(bytes.Replace(b, []byte("20000000\n"), nil, 1), "H0000000\n"...)
+			})
+		}, false},
+		"the same": {func(base string) {
+			check(t, os.WriteFile(base+"/swtok/TOK_OBJ/"+single, []byte("made"), 0o660))
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := stand(t, tok)
+			check(t, os.Remove(base+"/swtok/TOK_OBJ/"+single))
+			info, records := readToken(t, tok)
+			info.Name = format.NameOf("swtok")
+			s, err := Backend{}.Restore(ctx, base, info, backends.RestoreOptions{InUse: true})
+			check(t, err)
+			defer s.Close()
+			for _, r := range records {
+				if string(r.Name) == single {
+					check(t, s.Put(ctx, []*format.Record{r}))
+				}
+				check(t, s.Order(r, string(r.Name) != single))
+			}
+			_, err = s.Finish(ctx)
+			check(t, err)
+			c.change(base)
+			want := files(t, base+"/swtok")
+			if _, err = s.Commit(ctx); errors.Is(err, backends.ErrInUse) != c.busy || !c.busy && err != nil {
+				t.Fatal(err)
+			}
+			if !c.busy {
+				want["TOK_OBJ/"+single] = string(read(t, tok, "TOK_OBJ/"+single))
+			}
+			if got := files(t, base+"/swtok"); !maps.Equal(got, want) {
+				t.Errorf("%d files, want %d", len(got), len(want))
+			}
+		})
+	}
 }
 
 // What is no object does not go into a token that is there by itself.

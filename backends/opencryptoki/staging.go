@@ -33,6 +33,8 @@ type staging struct {
 	same   *comparison // with it; nil if there is none, or no token
 	broken error       // why it cannot begin
 
+	replaces bool // what stands there is another token
+
 	starting sync.Mutex
 	begun    bool
 	swap     *swap.Place // nil in a dry run
