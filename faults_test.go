@@ -114,6 +114,8 @@ func (s *restore) saysFailed(t *testing.T, dir string, f fault, o outcome) {
 		return // an index that cannot be read looks like one that has changed
 	case o.Exit != failed && o.Exit != partway:
 		t.Error("another exit code than 3 or 4")
+	case o.Exit == failed && s.gap && s.looks(t, dir, s.tokens[0]) == "":
+		t.Error("exit code 3, and nothing stands there")
 	case o.Exit == failed && new > 0:
 		t.Errorf("exit code 3, and %d tokens are new", new)
 	case !strings.Contains(o.stderr, f.errno.Error()):

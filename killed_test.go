@@ -49,7 +49,7 @@ func TestKilledTwice(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs a tokar of its own, so that -short has nothing new")
 	}
-	for name, s := range restores(t, newRig(t), "swtok new", "swtok over", "swtok single") {
+	for name, s := range restores(t, newRig(t), "swtok new", "swtok over", "swtok over, two renames", "swtok single") {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pairs, new := 0, false
@@ -131,6 +131,7 @@ func (s *restore) recovers(t *testing.T, dir string) {
 	if begun && !strings.Contains(o.stderr, "an earlier restore was stopped") {
 		t.Errorf("what was left is not told of: %s", o.stderr)
 	}
+	s.nothingLost(t, dir)
 	for range s.tokens {
 		if o.Exit == 3 && s.take(t, dir, false) {
 			o = s.undisturbed(t, dir)

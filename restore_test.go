@@ -23,6 +23,7 @@ type restore struct {
 	old, new map[string]string // tokens by name, as tree tells of them; "" is none
 	runs     int
 	single   bool // one object into a token that is there
+	gap      bool // for a moment nothing may stand there
 	each     int  // disturb it at every so many points
 }
 
@@ -98,10 +99,10 @@ func (s *restore) into(dir string) []string {
 func (s *restore) stand(t *testing.T, dir string) (old, new int) {
 	t.Helper()
 	for _, token := range s.tokens {
-		switch got := s.looks(t, dir, token); got {
-		case s.old[token], s.raised(token):
+		switch got := s.looks(t, dir, token); {
+		case got == s.old[token], got == s.raised(token), got == "" && s.gap:
 			old++
-		case s.new[token]:
+		case got == s.new[token]:
 			new++
 		default:
 			t.Errorf("%s is neither old nor new:\n%s", token, difference(got, s.old[token], s.new[token]))

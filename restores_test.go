@@ -17,6 +17,13 @@ func restores(t *testing.T, r *rig, only ...string) map[string]*restore {
 	kinds := map[string]func() *restore{
 		"swtok over, not kept": func() *restore { return newRestore(t, r, []string{"swtok"}, older, "--no-keep") },
 		"two over":             func() *restore { return newRestore(t, r, []string{"swtok", "newtok"}, older) },
+		"swtok over, two renames": func() *restore {
+			old := *r
+			old.plan = []string{"-without", "renameat2"}
+			s := newRestore(t, &old, []string{"swtok"}, older)
+			s.gap = true
+			return s
+		},
 	}
 	for token, from := range restored {
 		one := []string{token}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,7 +19,8 @@ import (
 // A rig runs tokar under tools/fault, which stops it at any of its calls.
 type rig struct {
 	tokar, fault string
-	key          string // an identity; its recipient is beside it
+	key          string   // an identity; its recipient is beside it
+	plan         []string // of tools/fault, for every run
 }
 
 // outcome is tools/fault's report, with what tokar said.
@@ -69,7 +71,7 @@ func (r *rig) run(t *testing.T, dir string, plan []string, args ...string) outco
 	defer read.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), hang)
 	defer cancel()
-	plan = append([]string{"-report", "3", "-below", dir}, plan...)
+	plan = slices.Concat([]string{"-report", "3", "-below", dir}, r.plan, plan)
 	cmd := exec.CommandContext(ctx, r.fault, append(append(plan, r.tokar), args...)...)
 	var stderr strings.Builder
 	cmd.Stderr, cmd.ExtraFiles = &stderr, []*os.File{write}

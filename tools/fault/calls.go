@@ -132,7 +132,7 @@ func choose(names []string) (map[uint64]rule, error) {
 			found = true
 		}
 		if !found {
-			return nil, fmt.Errorf("-calls: nothing is called %q", name)
+			return nil, fmt.Errorf("no call is called %q", name)
 		}
 	}
 	return rules, nil

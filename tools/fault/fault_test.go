@@ -192,6 +192,7 @@ func TestReport(t *testing.T) {
 	}{
 		{[]string{"-calls", "mkdir", "sh", "-c", "exit 3"}, Report{Exit: 3}},
 		{[]string{"-calls", "mkdir,mkdirat", "-at", "1", "-kill", "mkdir", "made"}, Report{Seen: 1, Fired: true, Exit: -1, Signal: 9}},
+		{[]string{"-calls", "mkdir,mkdirat", "-without", "mkdir,mkdirat", "mkdir", "made"}, Report{Exit: 1}},
 		{[]string{"-calls", "mkdir,mkdirat", "-at", "1", "-fail", "EDQUOT", "mkdir", "made"}, Report{Seen: 1, Fired: true, Exit: 1}},
 	} {
 		t.Chdir(t.TempDir())
@@ -225,7 +226,7 @@ func TestReport(t *testing.T) {
 func TestRefused(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, args := range [][]string{
-		{}, {"-at", "x", "touch", "made"}, {"-calls", "write,wriet", "touch", "made"}, {"-fail", "EVIL", "touch", "made"},
+		{}, {"-at", "x", "touch", "made"}, {"-calls", "write,wriet", "touch", "made"}, {"-fail", "EVIL", "touch", "made"}, {"-without", "wriet", "touch", "made"},
 		{"-below", "nowhere", "touch", "made"}, {"-report", "77", "touch", "made"}, {"no-such-program"},
 	} {
 		if r, err := run(args); err == nil {

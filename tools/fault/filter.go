@@ -11,11 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// filter has the kernel stop the program at the calls in rules, and at no
-// other: a stop costs some 20 us, and Go's runtime alone makes hundreds of
-// calls as it starts. A program can only filter its own calls, so it is made to
-// ask for it, before its first instruction.
-func filter(pid int, rules map[uint64]rule) error {
+// filter has the kernel run a filter at each call of the program, so that it
+// stops at those that may count and at no other: a stop costs some 20 us, and
+// Go's runtime alone makes hundreds of calls as it starts. A program can only
+// filter its own calls, so it is made to ask for it, before its first
+// instruction.
+func filter(pid int, instructions []byte) error {
 	var before syscall.PtraceRegs
 	if err := syscall.PtraceGetRegs(pid, &before); err != nil {
 		return err
@@ -29,7 +30,7 @@ func filter(pid int, rules map[uint64]rule) error {
 	if _, err := syscall.PtracePokeText(pid, pc, instruction[:]); err != nil {
 		return err
 	}
-	if err := ask(pid, before, rules); err != nil {
+	if err := ask(pid, before, instructions); err != nil {
 		return fmt.Errorf("a filter of calls: %w", err)
 	}
 	_, err := syscall.PtracePokeText(pid, pc, code[:])
@@ -37,8 +38,7 @@ func filter(pid int, rules map[uint64]rule) error {
 }
 
 // ask makes the two calls, with what they point to below the stack.
-func ask(pid int, regs syscall.PtraceRegs, rules map[uint64]rule) error {
-	instructions := filterCode(rules)
+func ask(pid int, regs syscall.PtraceRegs, instructions []byte) error {
 	place := (regs.Rsp - 8192) &^ 15
 	head := binary.LittleEndian.AppendUint64(nil, uint64(len(instructions)/8)) // sock_fprog
 	head = binary.LittleEndian.AppendUint64(head, place+16)
@@ -74,8 +74,8 @@ func inject(pid int, regs syscall.PtraceRegs, number, a, b, c uint64) error {
 	return nil
 }
 
-// filterCode is the program that the kernel runs at each call: one line a rule.
-func filterCode(rules map[uint64]rule) []byte {
+// filterCode is the filter: a comparison and a result for each rule.
+func filterCode(rules, without map[uint64]rule) []byte {
 	var b []byte
 	add := func(code uint16, yes, no byte, k uint32) {
 		b = binary.LittleEndian.AppendUint16(b, code)
@@ -93,6 +93,10 @@ func filterCode(rules map[uint64]rule) []byte {
 	add(load, 0, 0, 0) // seccomp_data.nr
 	add(equal, 0, 1, unix.SYS_PRCTL)
 	add(result, 0, 0, unix.SECCOMP_RET_TRACE)
+	for number := range without {
+		add(equal, 0, 1, uint32(number))
+		add(result, 0, 0, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOSYS))
+	}
 	for number := range rules {
 		add(equal, 0, 1, uint32(number))
 		add(result, 0, 0, unix.SECCOMP_RET_TRACE)

@@ -15,6 +15,7 @@
 //	-fail ERRNO   make the call fail, with EIO for one
 //	-ever         … and all that it counts from then on
 //	-exec CMD     run CMD with sh, then let the call go on
+//	-without LIST these calls are none that the system has (ENOSYS), and not counted
 //	-report FD    write a Report, as JSON, to this descriptor
 //	-list         name each counted call on stderr
 //
@@ -46,14 +47,15 @@ const exitOurs = 125
 
 // Plan is what to count, and what to do when.
 type Plan struct {
-	Calls []string
-	Below string // an absolute path without links, or nothing
-	At    int
-	Kill  bool
-	Errno string
-	Ever  bool
-	Exec  string
-	Each  func(n int, name, path string) // told of each counted call; or nil
+	Calls   []string
+	Without []string
+	Below   string // an absolute path without links, or nothing
+	At      int
+	Kill    bool
+	Errno   string
+	Ever    bool
+	Exec    string
+	Each    func(n int, name, path string) // told of each counted call; or nil
 }
 
 // Report is what became of a run.
@@ -84,6 +86,7 @@ func run(args []string) (r Report, err error) {
 	var p Plan
 	flags := flag.NewFlagSet("fault", flag.ContinueOnError)
 	calls := flags.String("calls", "changes", "")
+	without := flags.String("without", "", "")
 	flags.StringVar(&p.Below, "below", "", "")
 	flags.IntVar(&p.At, "at", 0, "")
 	flags.BoolVar(&p.Kill, "kill", false, "")
@@ -102,6 +105,9 @@ func run(args []string) (r Report, err error) {
 		return r, errors.New("no program")
 	}
 	p.Calls = strings.Split(*calls, ",")
+	if *without != "" {
+		p.Without = strings.Split(*without, ",")
+	}
 	if *list {
 		p.Each = func(n int, name, path string) { fmt.Fprintln(os.Stderr, n, name, path) }
 	}

@@ -37,6 +37,7 @@ type tracer struct {
 	Plan
 	Report
 	rules   map[uint64]rule
+	without map[uint64]rule
 	errno   syscall.Errno
 	pid     int
 	threads map[int]*thread
@@ -50,6 +51,9 @@ type thread struct {
 func (p Plan) tracer() (t *tracer, err error) {
 	t = &tracer{Plan: p, threads: map[int]*thread{}}
 	if t.rules, err = choose(p.Calls); err != nil {
+		return nil, err
+	}
+	if t.without, err = choose(p.Without); err != nil {
 		return nil, err
 	}
 	if p.Errno != "" {
@@ -135,5 +139,5 @@ func (t *tracer) begin() error {
 	if err := syscall.PtraceSetOptions(t.pid, options); err != nil {
 		return err
 	}
-	return filter(t.pid, t.rules)
+	return filter(t.pid, filterCode(t.rules, t.without))
 }
