@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"tokar/backends"
 	"tokar/format"
@@ -78,7 +79,7 @@ func stopped(err error) error {
 // explain is the one line about an error: what happened, what was left as it
 // was, what to do.
 func explain(err error) string {
-	line := escape(err.Error())
+	line := escape(strings.ReplaceAll(err.Error(), "\n", "; ")) // errors.Join's
 	var f *failure
 	if errors.As(err, &f) && f.left != "" {
 		line += "; " + f.left
@@ -121,7 +122,7 @@ func todo(err error) string {
 	case errors.As(err, &locked):
 		return unlocking(locked.Slots)
 	case errors.Is(err, format.ErrNoKey):
-		return "give the identity of one who restores with -i FILE"
+		return "give a restore key with -i FILE"
 	case errors.Is(err, format.ErrTruncated):
 		return "fetch the archive again, whole"
 	case isAny(err, format.ErrChecksum, format.ErrAuthentic, format.ErrMalformed):
@@ -146,7 +147,7 @@ func todo(err error) string {
 
 // unlocking is what opens an archive with these slots.
 func unlocking(slots []format.Slot) string {
-	const identity, passphrase = "the identity of one of its recipients with -i FILE", "its passphrase with -p or --passphrase"
+	const identity, passphrase = "a key that opens it with -i FILE", "its passphrase with -p or --passphrase"
 	isPassphrase := func(s format.Slot) bool { return s.Type == format.SlotPassphrase }
 	switch {
 	case !slices.ContainsFunc(slots, isPassphrase):

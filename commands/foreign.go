@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 
 	"tokar/format"
 )
@@ -19,7 +20,12 @@ func (a *archiveFile) explain(err error) error {
 		n, _ := a.file.ReadAt(head, 0)
 		head = head[:n]
 	}
-	if what := looksLike(head); what != "" {
+	switch what := looksLike(head); {
+	case len(head) == 0 && a.Reader == io.Reader(a.file):
+		return fmt.Errorf("%w: it is empty", format.ErrNotArchive)
+	case len(head) == 0:
+		return &failure{code: exitArchive, err: fmt.Errorf("%w: nothing came", format.ErrNotArchive), todo: "look whether the command before the pipe failed"}
+	case what != "":
 		return fmt.Errorf("%w: it looks like %s", format.ErrNotArchive, what)
 	}
 	return err
@@ -30,9 +36,6 @@ const headSize = 512
 
 // looksLike names a file by its first bytes, and the program that opens it.
 func looksLike(head []byte) string {
-	if len(head) == 0 {
-		return "nothing: it is empty"
-	}
 	for _, k := range []struct {
 		at          int
 		magic, name string
@@ -51,6 +54,9 @@ func looksLike(head []byte) string {
 		if len(head) >= k.at && bytes.HasPrefix(head[k.at:], []byte(k.magic)) {
 			return k.name
 		}
+	}
+	if len(head) == 0 {
+		return ""
 	}
 	if c := head[0]; c&0xc0 == 0xc0 && (c&0x3f == 1 || c&0x3f == 3) || c == 0x85 || c == 0x8c {
 		return "a PGP message; gpg -d opens it"

@@ -86,7 +86,7 @@ func (s *session) recipients(flag string, keys, files []string) (all []format.Re
 	for _, path := range files {
 		f, err := s.open(path, "recipients")
 		if err != nil {
-			return nil, &failure{code: exitUsage, err: err}
+			return nil, noKeyFile(fileFlags[flag], path, err)
 		}
 		rs, err := keyslot.ParseRecipients(s.patient(f), path, s.ui(""))
 		f.Close()
@@ -98,12 +98,22 @@ func (s *session) recipients(flag string, keys, files []string) (all []format.Re
 	return all, nil
 }
 
+// fileFlags are the flags for files of what a flag takes one of.
+var fileFlags = map[string]string{"-r": "-R", "--verifier": "--verifier-file"}
+
+// noKeyFile says which flag named a file that cannot be opened.
+func noKeyFile(flag, path string, err error) error {
+	if _, ok := err.(*os.PathError); ok {
+		err = fmt.Errorf("%s %s: %w", flag, quote(path), causeOf(err))
+	}
+	return &failure{code: exitUsage, err: err}
+}
+
 // badRecipient never repeats what was given, which may be a secret, unless it
 // is a file.
 func (s *session) badRecipient(flag, key string, err error) error {
 	if _, serr := os.Stat(key); serr == nil {
-		files := map[string]string{"-r": "-R", "--verifier": "--verifier-file"}
-		return usagef(s.name, "%s takes a key; for the keys in a file write %s %s", flag, files[flag], quote(key))
+		return usagef(s.name, "%s takes a key; for the keys in a file write %s %s", flag, fileFlags[flag], quote(key))
 	}
 	return usagef(s.name, "%s: %w", flag, err)
 }
@@ -140,7 +150,7 @@ func identitiesOf(s *session, c *cli.Context) (ids []format.Identity, forget fun
 func (s *session) identity(path string, source secretSource) (format.Identity, error) {
 	f, err := s.open(path, "an identity")
 	if err != nil {
-		return nil, &failure{code: exitUsage, err: err}
+		return nil, noKeyFile("-i", path, err)
 	}
 	defer f.Close()
 	id, err := keyslot.ParseIdentities(s.patient(f), path, s.ui(source))

@@ -149,6 +149,14 @@ func TestLongRow(t *testing.T) {
 	}
 }
 
+// What several steps said is one line.
+func TestExplain(t *testing.T) {
+	err := failedf("mend it", "%w", errors.Join(errors.New("a\tb"), errors.New("c")))
+	if got, want := explain(left(err, "nothing was made")), `a\tb; c; nothing was made; mend it`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 func TestCodes(t *testing.T) {
 	for _, c := range []struct {
 		err  error

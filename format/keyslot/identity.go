@@ -69,7 +69,7 @@ func identityLines(b []byte, ui *UI) (ids []age.Identity, err error) {
 		ids = append(ids, id)
 	}
 	if len(ids) == 0 {
-		return nil, errors.New("no identity in it")
+		return nil, errors.New("no secret key in it")
 	}
 	slices.SortStableFunc(ids, func(a, b age.Identity) int { return asks(a) - asks(b) })
 	return ids, nil
@@ -95,9 +95,9 @@ func identityOf(line string, ui *UI) (age.Identity, error) {
 		p, err = plugin.NewIdentity(line, ui.plugin())
 		id = pluginIdentity{p}
 	case strings.HasPrefix(line, "age1"), strings.HasPrefix(line, "ssh-"):
-		return nil, errors.New("this is a recipient, not an identity")
+		return nil, errors.New("this is a public key; the secret key that belongs to it opens archives")
 	default:
-		return nil, errors.New("not an identity")
+		return nil, errors.New("not a secret key of tokar, age or SSH")
 	}
 	if err != nil {
 		return nil, errors.New("malformed identity; mistyped or cut off?") // age's own may show some of it

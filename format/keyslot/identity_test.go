@@ -61,13 +61,13 @@ func TestParseIdentitiesErrors(t *testing.T) {
 	}
 	toKey := ageSlot(t, nil, mustRecipient(t, to, nil).(*ageRecipient).to).Body
 	for name, c := range map[string]struct{ text, want string }{
-		"empty":          {"", "f: no identity in it"},
-		"wrong line":     {string(file) + "s3cr3t\n", "f: line 4: not an identity"},
+		"empty":          {"", "f: no secret key in it"},
+		"wrong line":     {string(file) + "s3cr3t\n", "f: line 4: not a secret key"},
 		"mistyped":       {string(file[:len(file)-3]), "f: line 3: malformed identity"},
 		"mistyped pq":    {"AGE-SECRET-KEY-PQ-1QQQQQQQQ", "f: line 1: malformed identity"},
 		"bad plugin":     {"AGE-PLUGIN-X-1QQQQQQQQ", "f: line 1: malformed identity"},
-		"recipient":      {to, "f: line 1: this is a recipient"},
-		"SSH public key": {"ssh-ed25519 AAAA", "f: line 1: this is a recipient"},
+		"recipient":      {to, "f: line 1: this is a public key"},
+		"SSH public key": {"ssh-ed25519 AAAA", "f: line 1: this is a public key"},
 		"other SSH key":  {string(pem.EncodeToMemory(ec)), "ed25519 and RSA can"},
 		"broken PEM":     {"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA", "f: not a usable SSH private key"},
 		"broken age":     {"age-encryption.org/v1\n-> scry", "f: a damaged locked identity file"},
@@ -161,7 +161,7 @@ func TestLockedIdentity(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = unwrap(mustIdentity(t, shut, (&asker{answer: "x"}).ui()), slot)
-		if err == nil || !strings.Contains(err.Error(), "test.key: line 1: not an identity") {
+		if err == nil || !strings.Contains(err.Error(), "test.key: line 1: not a secret key") {
 			t.Fatal(err)
 		}
 	})

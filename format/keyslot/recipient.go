@@ -78,8 +78,8 @@ func lines(b []byte) func(yield func(int, string) bool) {
 var (
 	errBadRecipient = errors.New("malformed recipient; mistyped or cut off?")
 	errNotRecipient = errors.New("not a recipient: age1… or an ssh-ed25519 or ssh-rsa public key is")
-	errIsIdentity   = errors.New("this is an identity, a secret, not a recipient; " +
-		"its recipient is in its .pub file, or after \"# public key:\" in itself")
+	errIsIdentity   = errors.New("this is a secret key; " +
+		"its public half is in its .pub file, or after \"# public key:\" in itself")
 )
 
 // ageRecipientOf chooses by the prefix, as the age program does.
