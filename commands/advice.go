@@ -21,8 +21,9 @@ type advice struct {
 }
 
 // A restore is the tokar extract that puts an entry back. It can be typed as it
-// is printed, but for the key and, where it is not known, the archive.
+// is printed, but for key and archive where they are not known.
 type restore struct {
+	key     string // the flags for the key, as a shell takes them; empty if they are not known
 	file    string // the archive; empty if it is not known
 	dir     string // the token is in it
 	as      string // the token's name there, if it is another in the archive
@@ -46,9 +47,9 @@ func (x restore) of(token, entry string, kind format.Kind) restore {
 
 // command is the line to type, for these operands.
 func (x restore) command(operands []string) string {
-	words := []string{"tokar", "x", "-i", "KEY", "-f", "ARCHIVE"}
+	words := []string{"tokar", "x", cmp.Or(x.key, "-i KEY"), "-f", "ARCHIVE"}
 	if x.file != "" {
-		words[5] = shellWord(pathWord(x.file))
+		words[4] = shellWord(pathWord(x.file))
 	}
 	if x.dir != "." {
 		words = append(words, "-C", shellWord(pathWord(x.dir)))
@@ -71,9 +72,9 @@ func (x restore) with() string {
 	case "--overwrite":
 		return ""
 	case "--roll-back-pins":
-		return ", with the whole token and its PINs of then"
+		return ", with the whole token and its PINs of then, which locks out who knows only today's"
 	}
-	return ", with the whole token"
+	return ", with the whole token, without what was added since"
 }
 
 // adviceOf is what a backend advises on a kind of finding, with the command
@@ -135,8 +136,21 @@ func (r *report) remember(kind string, a advice) {
 	}
 }
 
-// advise says what to do about what was found.
+// whole ranks an advice by how much its command changes.
+func (a *advised) whole() int {
+	switch {
+	case len(a.operands) == 0 || a.restore.flag == "--overwrite":
+		return 0
+	case a.restore.flag == "":
+		return 1
+	}
+	return 2
+}
+
+// advise says what to do about what was found. Commands for single objects come
+// first: beside the old copy that a whole token leaves they would be refused.
 func (r *report) advise() {
+	slices.SortStableFunc(r.advised, func(a, b *advised) int { return a.whole() - b.whole() })
 	for _, a := range r.advised {
 		line := a.line(a.operands)
 		if a.more > 0 {

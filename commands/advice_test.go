@@ -89,7 +89,7 @@ func TestAdvice(t *testing.T) {
 		advice: advice{backends.PutBack, restore{file: "a b", dir: "d"}.of("tok", "x", format.KindState)},
 	})
 	r.out.flush()
-	wantJSON := `{"type":"finding","v":1,"token":"tok","name":"x","kind":"mode","file":"x","offset":3,"message":"m","archived":"0660","live":"0600","advice":"put it back from an archive, with the whole token and its PINs of then: tokar x -i KEY -f 'a b' -C d --roll-back-pins tok"}` + "\n"
+	wantJSON := `{"type":"finding","v":1,"token":"tok","name":"x","kind":"mode","file":"x","offset":3,"message":"m","archived":"0660","live":"0600","advice":"put it back from an archive, with the whole token and its PINs of then, which locks out who knows only today's: tokar x -i KEY -f 'a b' -C d --roll-back-pins tok"}` + "\n"
 	if out.String() != wantJSON {
 		t.Errorf("%s", out)
 	}

@@ -2,7 +2,7 @@ package commands
 
 import (
 	"context"
-	"path"
+	"fmt"
 
 	"github.com/urfave/cli/v2"
 
@@ -85,6 +85,9 @@ func check(ctx context.Context, s *session, o checkOptions) error {
 		s.report.plain("unstable", name, "it changed while it was read; check it again when it is quiet")
 	}
 	verdict := ": sound"
+	if k.private > 0 {
+		verdict += fmt.Sprintf(" (%s: length and header only)", count(k.private, "private object"))
+	}
 	if s.report.findings > 0 {
 		verdict = s.report.withFindings()
 	}
@@ -95,7 +98,8 @@ func check(ctx context.Context, s *session, o checkOptions) error {
 // checking is one run of check.
 type checking struct {
 	*session
-	inputs map[string]stages.Input // by the token's name
+	inputs  map[string]stages.Input // by the token's name
+	private uint64                  // objects whose content is encrypted
 }
 
 func (k *checking) each(t *format.Token, r *format.Record) {
@@ -103,21 +107,21 @@ func (k *checking) each(t *format.Token, r *format.Record) {
 		return
 	}
 	k.entry(t, r)
+	if r.Kind == format.KindObject && r.Flags&format.Private != 0 {
+		k.private++
+	}
 	for _, f := range r.Details.Findings {
+		entry, _ := about(r, f)
 		k.report.tell(notice{
-			Finding: f, token: t.Name.String(), entry: entryName(r),
+			Finding: f, token: t.Name.String(), entry: entry,
 			advice: k.advice(t, r, f),
 		})
 	}
 }
 
-// advice is the backend's. An index can be wrong about an object: then that is
-// what is put back.
+// advice is the backend's, on what is to be put back.
 func (k *checking) advice(t *format.Token, r *format.Record, f format.Finding) advice {
 	in := k.inputs[t.Name.String()]
-	entry, kind := r.Name.String(), r.Kind
-	if file := path.Base(f.File); kind == format.KindIndex && file != path.Base(entry) {
-		entry, kind = file, format.KindObject
-	}
+	entry, kind := about(r, f)
 	return adviceOf(in.Backend, f.Kind, restoreTo(in.Path, in.Name).of(t.Name.String(), entry, kind))
 }

@@ -228,6 +228,7 @@ func sides(x stages.Difference) string {
 func (d *differing) advice(c *stages.Compared, x stages.Difference) advice {
 	token := c.Archived.Name.String()
 	to := restoreTo(c.Path, c.Archived.Name)
+	to.key = d.o.key
 	if n, numbered := descriptor(d.o.file); d.o.file != "-" && !(numbered && n == 0) {
 		to.file = d.o.file
 	}
@@ -236,7 +237,9 @@ func (d *differing) advice(c *stages.Compared, x stages.Difference) advice {
 		return advice{text: "make a new archive if it is wanted"}
 	case stages.Unread:
 		return advice{text: "make a new archive: this one does not hold it"}
-	case stages.Mode, stages.Owner, stages.Group, stages.Time, stages.ACL, stages.Inherit, stages.Label:
+	case stages.Time:
+		return advice{text: "nothing to do where only the time differs"}
+	case stages.Mode, stages.Owner, stages.Group, stages.ACL, stages.Inherit, stages.Label:
 		return advice{"set it by hand, or take the archive's", to.of(token, "", format.KindIndex)}
 	case stages.Role:
 		return advice{text: "look at both: the archive and the token tell them apart by name and place"}
@@ -244,7 +247,14 @@ func (d *differing) advice(c *stages.Compared, x stages.Difference) advice {
 		if x.Damaged {
 			return advice{text: "look for it in another archive: this one's is damaged"}
 		}
-		return advice{"to take the archive's", to.of(token, x.Name.String(), x.Entry)}
+		to = to.of(token, x.Name.String(), x.Entry)
+		switch x.Entry {
+		case format.KindState:
+			return advice{"nothing to do if a PIN was changed since; to take the archive's", to}
+		case format.KindIndex:
+			return advice{"an object that is put back brings its line; to take the archive's", to}
+		}
+		return advice{"to take the archive's", to}
 	}
 	b, err := all.ByKind(c.Archived.Kind)
 	if err != nil {

@@ -126,10 +126,7 @@ func identitiesOf(s *session, c *cli.Context) (ids []format.Identity, forget fun
 	if err != nil {
 		return nil, forget, err
 	}
-	files := c.StringSlice("identity")
-	if env := os.Getenv("TOKAR_IDENTITY"); env != "" && len(files) == 0 {
-		files = []string{env}
-	}
+	files := identityFiles(c)
 	for _, path := range files {
 		id, err := s.identity(path, source)
 		if err != nil {
@@ -145,6 +142,14 @@ func identitiesOf(s *session, c *cli.Context) (ids []format.Identity, forget fun
 		ids, forget = append(ids, p), p.Wipe
 	}
 	return ids, forget, nil
+}
+
+func identityFiles(c *cli.Context) []string {
+	files := c.StringSlice("identity")
+	if env := os.Getenv("TOKAR_IDENTITY"); env != "" && len(files) == 0 {
+		files = []string{env}
+	}
+	return files
 }
 
 func (s *session) identity(path string, source secretSource) (format.Identity, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 
 	"tokar/format"
 )
@@ -127,8 +128,18 @@ func describe(token, entry string, f format.Finding) string {
 // entry reports a record's findings.
 func (r *report) entry(t *format.Token, rec *format.Record) {
 	for _, f := range rec.Details.Findings {
-		r.finding(t.Name.String(), entryName(rec), f)
+		entry, _ := about(rec, f)
+		r.finding(t.Name.String(), entry, f)
 	}
+}
+
+// about is the entry that a finding on a record is about, and its kind: an index
+// can be right, and an object that it lists be missing.
+func about(r *format.Record, f format.Finding) (entry string, kind format.Kind) {
+	if file := path.Base(f.File); r.Kind == format.KindIndex && f.File != "" && file != path.Base(r.Name.String()) {
+		return file, format.KindObject
+	}
+	return entryName(r), r.Kind
 }
 
 // entryName is a record's name below its token; a token's own record has none.
