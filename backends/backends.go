@@ -166,7 +166,8 @@ type Staging interface {
 	// in the place goes or stays.
 	Finish(ctx context.Context) ([]format.Finding, error)
 	// Commit puts it in place, in one step. On an error that is not ErrPartway
-	// all is as it was. What users of the token will not see is a finding.
+	// all is as it was. What users of the token will not see is a finding,
+	// as is what could not be set on what only Commit makes.
 	Commit(ctx context.Context) ([]format.Finding, error)
 	// Close removes what was not committed, and what only building needed.
 	Close() error

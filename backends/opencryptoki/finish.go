@@ -31,7 +31,7 @@ func (s *staging) Finish(ctx context.Context) ([]format.Finding, error) {
 			return nil, s.refused(err)
 		}
 	}
-	return append(found.all(), s.notSet.findings()...), nil
+	return append(found.all(), s.takeNotSet()...), nil
 }
 
 // syncFiles makes the files durable: few one by one, for syncfs waits for all
@@ -104,7 +104,7 @@ func (s *staging) Commit(ctx context.Context) ([]format.Finding, error) {
 	}
 	var found findings
 	s.freshen(&found)
-	return found.all(), nil
+	return append(found.all(), s.takeNotSet()...), nil
 }
 
 func (s *staging) commit(ctx context.Context) error {
@@ -159,8 +159,7 @@ func (s *staging) freshen(found *findings) {
 }
 
 // makeParents makes the directories above a token, such as tpm above tpm/USER,
-// where they are not there. Commit has no findings on them: what the system
-// refuses to set stays as it is.
+// where they are not there.
 func (s *staging) makeParents(parts []string) (int, error) {
 	fd, err := makeDirs(s.base, nil)
 	for i := 0; i < len(parts) && err == nil; i++ {

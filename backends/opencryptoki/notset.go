@@ -66,6 +66,15 @@ func (s *staging) lack(what int, path string, why error) {
 	s.notSet = append(s.notSet, lacking{what, path, reason, 1})
 }
 
+// takeNotSet gives the findings of what could not be set, once.
+func (s *staging) takeNotSet() []format.Finding {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.notSet
+	s.notSet = nil
+	return n.findings()
+}
+
 // findings tells what could not be set.
 func (n notSet) findings() (list []format.Finding) {
 	n = slices.SortedFunc(slices.Values(n), func(a, b lacking) int {
