@@ -54,6 +54,9 @@ func TestKilledTwice(t *testing.T) {
 			t.Parallel()
 			pairs, new := 0, false
 			for n, more := 1, true; more; n++ {
+				if !new && !*long {
+					n++
+				}
 				m := 1 + n*37%97
 				if new || *long {
 					m = 1 + n%3
