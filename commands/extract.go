@@ -41,7 +41,7 @@ programs may be using. Flags below say otherwise. Single objects go into a token
 that is there without a change to anything else in it.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
-			directoryFlag("restore into `DIR`; counts for the patterns that follow"),
+			directoryFlag("restore into `DIR`, which holds the tokens; counts for the patterns that follow"),
 		}, identityFlags(), selectionFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "as", Usage: "restore the one token chosen under another `NAME`"},
 			&cli.BoolFlag{Name: "damaged", Usage: "restore damaged objects too, as they are"},
@@ -140,7 +140,7 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 		return err
 	}
 	defer in.Close()
-	if err := o.checkDirs(); err != nil {
+	if err := o.checkDirs(ctx); err != nil {
 		return left(err, "nothing was restored")
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -156,6 +156,9 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 	}
 	var part *stages.PartError
 	switch {
+	case errors.Is(err, backends.ErrUnknown) && o.existing.PINs == backends.KeepPINs:
+		err = &failure{code: codeOf(err), err: err, todo: "--roll-back-pins takes the archive's"}
+		return left(err, "nothing was restored")
 	case errors.As(err, &part):
 		return left(err, restoredSoFar(part.Done))
 	case err != nil:
@@ -169,8 +172,9 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 }
 
 // checkDirs looks whether the directories are there, before the archive is
-// read: tokens are restored into them, and they are not made.
-func (o extractOptions) checkDirs() error {
+// read: tokens are restored into them, and they are not made. Into a token none
+// is: who names one means the directory that holds it.
+func (o extractOptions) checkDirs(ctx context.Context) error {
 	dirs := []string{o.dir}
 	for _, p := range o.sel.wanted {
 		dirs = append(dirs, p.dir)
@@ -180,9 +184,25 @@ func (o extractOptions) checkDirs() error {
 			return failedf("make it first", "-C %s: %w", quote(d), causeOf(err))
 		} else if !info.IsDir() {
 			return failedf("", "-C %s is no directory", quote(d))
+		} else if above := holder(ctx, cmp.Or(d, ".")); above != "" {
+			return failedf("give the directory that holds it: -C "+quote(above), "-C %s is a token itself", quote(cmp.Or(d, ".")))
 		}
 	}
 	return nil
+}
+
+// holder is the directory that holds the token dir; empty if dir is none.
+func holder(ctx context.Context, dir string) string {
+	dir = filepath.Clean(dir)
+	for _, b := range all.Backends() {
+		found, _ := b.Find(ctx, dir) // what cannot be read is refused where it is restored
+		for _, loc := range found.Tokens {
+			if loc.Path == dir {
+				return restoreTo(dir, loc.Name).dir
+			}
+		}
+	}
+	return ""
 }
 
 // An extraction is what one run restores, and where.

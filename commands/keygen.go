@@ -17,8 +17,9 @@ func keygenCommand() *command {
 		examples: `tokar keygen -o restore.key
 tokar keygen -p -o restore.key
 tokar keygen -o verify.key`,
-		text: `FILE, mode 0600, opens archives: give it to list, verify, extract and cat with
--i. FILE.pub may be known to everybody: give it to create with -R. Keys are age's
+		text: `FILE, mode 0600, opens archives: give it with -i to all that read one. FILE.pub
+may be known to everybody: give it to create with -R. Without FILE nobody opens
+what was made for FILE.pub alone: keep a copy elsewhere. Keys are age's
 post-quantum hybrids, since backups of keys must outlive the classical ones.`,
 		flags: join([]cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the key to `FILE` and its public half to FILE.pub; - is stdout, without FILE.pub"},

@@ -25,8 +25,9 @@ p for private, d for damaged, u for unlisted, v for vanished, r for refused;
 class; key type; bytes; name; label; id. That is what the index tells: of a file,
 however large, little more than the index is read. -v adds mode, with a plus if
 there is an access control list, owner, group, time and attributes, and opens
-every payload for it; --json shows lists and SELinux labels too. A verifier's
-key does not show what is wrapped: such fields are question marks.`,
+every payload for it, and says when and where the archive was made; --json shows
+lists, SELinux labels and whole values too. A verifier's key does not show what
+is wrapped: such fields are question marks.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 		}, identityFlags(), selectionFlags(), []cli.Flag{jobsFlag()}, reportFlags()),
@@ -84,7 +85,7 @@ func list(ctx context.Context, s *session, o listOptions) error {
 		return left(in.explain(err), "the list is not complete")
 	}
 	if s.report.json == nil {
-		s.report.detail("%s, generation %d of its key slots", origin(sum.Archive), sum.Generation)
+		s.report.detail("%s", origin(sum.Archive))
 	}
 	return o.sel.missed(s.report)
 }
@@ -153,6 +154,6 @@ func (l *lister) entry(t *format.Token, r *format.Record) {
 		l.report.out.line("    finding: " + describe(t.Name.String(), r.Name.String(), f))
 	}
 	for _, n := range names {
-		l.report.out.line("    " + n + " " + values[n])
+		l.report.out.line("    " + n + " " + short(values[n]))
 	}
 }

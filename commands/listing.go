@@ -175,6 +175,18 @@ func shownAttributes(v backends.Validator, r *format.Record) (names []string, va
 	return names, values
 }
 
+// short is a value for people: of a long one, such as a modulus, the beginning.
+func short(value string) string {
+	const shown = 64
+	switch {
+	case value == "":
+		return "(empty)"
+	case len(value) > shown:
+		return fmt.Sprintf("%s… (%d bytes)", value[:shown], len(value)/2)
+	}
+	return value
+}
+
 // secret says whether an attribute's value stays out of listings: CKA_VALUE of
 // all but certificates and public keys, what may be part of a private key, and
 // of wrapped objects what a vendor defined, such as key blobs.

@@ -62,7 +62,7 @@ func (f *tokenFinder) operand(ctx context.Context, o operand) error {
 	}
 	switch {
 	case len(found) == 0:
-		f.s.report.plain("no-token", path, "no token is there or below it")
+		f.s.report.plain("no-token", path, "no token is there, nor right below; name a token, or the directory that holds it")
 	case name != nil && len(found) > 1:
 		return usagef(f.s.name, "%s holds %s; NAME=PATH takes the path of one", quote(path), count(uint64(len(found)), "token"))
 	}
