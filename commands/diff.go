@@ -248,10 +248,10 @@ func (d *differing) advice(c *stages.Compared, x stages.Difference) advice {
 			return advice{text: "look for it in another archive: this one's is damaged"}
 		}
 		to = to.of(token, x.Name.String(), x.Entry)
-		switch x.Entry {
-		case format.KindState:
+		switch {
+		case x.Entry == format.KindState && x.Kind == stages.Differs:
 			return advice{"nothing to do if a PIN was changed since; to take the archive's", to}
-		case format.KindIndex:
+		case x.Entry == format.KindIndex:
 			return advice{"an object that is put back brings its line; to take the archive's", to}
 		}
 		return advice{"to take the archive's", to}

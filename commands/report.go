@@ -134,10 +134,15 @@ func (r *report) entry(t *format.Token, rec *format.Record) {
 }
 
 // about is the entry that a finding on a record is about, and its kind: an index
-// can be right, and an object that it lists be missing.
+// can be right, and an object that it lists be missing; so can NVTOK.DAT, and a
+// file that belongs to it.
 func about(r *format.Record, f format.Finding) (entry string, kind format.Kind) {
-	if file := path.Base(f.File); r.Kind == format.KindIndex && f.File != "" && file != path.Base(r.Name.String()) {
+	file := path.Base(f.File)
+	switch same := f.File == "" || file == path.Base(r.Name.String()); {
+	case r.Kind == format.KindIndex && !same:
 		return file, format.KindObject
+	case r.Kind == format.KindState && !same:
+		return f.File, r.Kind
 	}
 	return entryName(r), r.Kind
 }
