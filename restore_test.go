@@ -73,8 +73,11 @@ func newRestore(t *testing.T, r *rig, tokens []string, live func(t *testing.T, t
 	r.must(t, s.into(dir)...)
 	for _, token := range tokens {
 		s.new[token] = s.looks(t, dir, token)
-		if s.new[token] == s.old[token] {
+		switch was := s.looks(t, source, token); {
+		case s.new[token] == s.old[token]:
 			t.Fatalf("%s: the restore changes nothing", token)
+		case nvtok.ReplaceAllString(s.new[token], "") != nvtok.ReplaceAllString(was, ""), !s.single && s.new[token] != was:
+			t.Fatalf("%s came back otherwise:\n%s", token, difference(s.new[token], was))
 		}
 	}
 	return s
@@ -94,8 +97,8 @@ func (s *restore) into(dir string) []string {
 	return append([]string{"extract", "-C", dir}, s.args...)
 }
 
-// old or new: where each token stands in dir. One that is neither fails the
-// test.
+// stand counts the tokens in dir that are old, and those that are new. One that
+// is neither fails the test.
 func (s *restore) stand(t *testing.T, dir string) (old, new int) {
 	t.Helper()
 	for _, token := range s.tokens {

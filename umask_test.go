@@ -28,6 +28,7 @@ func TestUmask(t *testing.T) {
 	r := newRig(t)
 	source := filepath.Join(t.TempDir(), "swtok")
 	placeFew(t, "swtok", source)
+	over := restores(t, r, "swtok over", "swtok single")
 	for _, umask := range umasks {
 		t.Run(umask, func(t *testing.T) {
 			home := t.TempDir()
@@ -55,6 +56,13 @@ func TestUmask(t *testing.T) {
 			}
 			if was, is := tree(t, source), tree(t, filepath.Join(dir, "swtok")); was != is {
 				t.Errorf("it came back otherwise:\n%s", difference(is, was))
+			}
+			for _, s := range over {
+				dir := s.fresh(t)
+				if out, err := r.under(umask, s.into(dir)...); err != nil {
+					t.Fatalf("%v: %s", err, out)
+				}
+				s.done(t, dir, outcome{})
 			}
 		})
 	}
