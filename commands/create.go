@@ -28,8 +28,8 @@ tokar c -R restore.key.pub --verifier-file verify.key.pub -f backup.tokar swtok
 tokar c -p -f backup.tokar old=/mnt/a/swtok new=/mnt/b/swtok`,
 		text: `PATH is a token's directory, or one that holds tokens (and TPM tokens, tpm/USER);
 links in it are not followed, and -v names what is passed over. A token is
-archived under its directory's name, or under NAME. What is damaged is archived as it is,
-named, and makes the exit code 1. FILE appears only when it is whole.`,
+archived under its directory's name, or under NAME. What is damaged is archived
+as it is, named, and makes the exit code 1. FILE appears only when it is whole.`,
 		flags: join([]cli.Flag{
 			fileFlag("write the archive to `FILE`; - or none is stdout"),
 			directoryFlag("the operands that follow are in `DIR`"),

@@ -25,8 +25,9 @@ tokar diff -i restore.key -f backup.tokar -C /mnt --as copy swtok`,
 what only one of them has, kind, mode, owner, group, time, access control lists,
 SELinux label. Each difference is named and makes the exit code 1. Whether it is
 the same token, and whether its PINs are those of the archive, is said once for
-each token. Nothing is written. What is said of a token is proved by the archive's
-end only: believe the exit code.`,
+each token. Nothing is written. Not every difference is damage: a PIN or an
+object may be newer than the archive. What is said of a token is proved by the
+archive's end only: believe the exit code.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 			directoryFlag("the tokens are in `DIR`; counts for the patterns that follow"),

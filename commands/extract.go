@@ -33,12 +33,13 @@ archive was read and proved; then it is there in one step. PATTERN is a shell
 pattern for TOKEN, TOKEN/OBJECT or OBJECT; quote it from the shell. Damaged
 objects are left out and named, unless --damaged is given.
 
-A token that is there already is replaced whole, and stays beside as
-TOKEN.tokar-old, if it is the archive's. If its PINs have changed since, those
-of today stay and only the objects are restored. Another token, and one that
-cannot be told without a PIN to be the same, is left alone; so is one that
-programs may be using. Flags below say otherwise. Single objects go into a token
-that is there without a change to anything else in it.`,
+A token that is there already and is the archive's is replaced whole; the old
+one stays beside it as TOKEN.tokar-old, to be removed before the next restore.
+If its PINs have changed since, those of today stay and only the objects are
+restored. Another token, and one that cannot be told without a PIN to be the
+same, is left alone; so is one that programs may be using. Flags below say
+otherwise. Single objects go into a token that is there without a change to
+anything else in it. -n tells what would be done, and does nothing.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 			directoryFlag("restore into `DIR`, which holds the tokens; counts for the patterns that follow"),
@@ -48,7 +49,7 @@ that is there without a change to anything else in it.`,
 			&cli.BoolFlag{Name: "overwrite", Usage: "single objects replace those in the token that have other bytes"},
 			&cli.BoolFlag{Name: "keep-existing", Aliases: []string{"k"}, Usage: "refuse if a token that is to be restored is there already"},
 			&cli.BoolFlag{Name: "no-keep", Usage: "do not keep the token that is replaced as TOKEN.tokar-old"},
-			&cli.BoolFlag{Name: "keep-pins", Usage: "keep the PINs of today, though it cannot be told whether it is the same token"},
+			&cli.BoolFlag{Name: "keep-pins", Usage: "keep the PINs of today, though it cannot be told whether it is the same token; if it is another, nothing opens what is restored"},
 			&cli.BoolFlag{Name: "roll-back-pins", Usage: "take the archive's PINs; who knows only those of today is locked out, and a PIN locked by wrong tries is open again"},
 			&cli.BoolFlag{Name: "replace-token", Usage: "replace another token: its keys are then in TOKEN.tokar-old only"},
 			&cli.BoolFlag{Name: "token-in-use", Usage: "put single objects into a token that programs use; they may not see them before they are started again"},
