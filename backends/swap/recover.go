@@ -159,6 +159,9 @@ func (p *Place) left() (l *left, err error) {
 			l = nil
 		}
 	}()
+	if err = mine(l.dir); err != nil {
+		return l, err
+	}
 	if l.journal, err = readJournal(l.dir); err != nil {
 		return l, fmt.Errorf("%s: %w", journalName, err)
 	}
@@ -209,26 +212,52 @@ func (l *left) name() string { return l.target[len(l.target)-1] }
 // Close removes it: ext4 is slow to create files just after many were deleted.
 func (p *Place) recover() (State, error) {
 	l, err := p.left()
+	if err == nil {
+		err = p.adopt()
+	}
 	if l == nil {
 		return Clean, err
 	}
 	defer l.close()
-	switch l.state {
-	case Swapped:
+	switch {
+	case err != nil:
+	case l.state == Swapped:
 		err = l.keepOld()
-	case PutBack:
+	case l.state == PutBack:
 		err = moveNew(l.dir, oldName, l.parent, l.name())
 	}
 	if err == nil && l.parent >= 0 {
 		err = unix.Fsync(l.parent)
 	}
-	if err == nil {
-		err = p.root.RemoveAll(p.debris())
+	if err == nil && p.stale >= 0 {
+		err = p.remove(p.debris(), p.stale)
+		unix.Close(p.stale)
+		p.stale = -1
 	}
 	if err == nil {
 		err = unix.Renameat(p.base, p.name, p.base, p.debris())
 	}
+	if err == nil {
+		p.stale, err = unix.FcntlInt(uintptr(l.dir), unix.F_DUPFD_CLOEXEC, 0)
+	}
 	return l.state, err
+}
+
+// adopt opens what a run that was killed while it cleared up has left.
+func (p *Place) adopt() (err error) {
+	p.stale, err = openDir(p.base, p.debris())
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err == nil {
+		err = mine(p.stale)
+	}
+	if err != nil {
+		unix.Close(p.stale)
+		p.stale = -1
+		err = fmt.Errorf("%s: %w", p.debris(), err)
+	}
+	return err
 }
 
 // keepOld gives the old directory its name, if that was still to be done.

@@ -45,6 +45,8 @@ type Place struct {
 	work int // of new
 	name string
 
+	stale int // what is left to remove of an earlier run
+
 	holdsOld bool // the old directory is in it: not to be removed
 }
 
@@ -84,6 +86,11 @@ func (p *Place) make() (err error) {
 	if p.dir, err = p.lock(); err != nil {
 		return errors.Join(err, unix.Unlinkat(p.base, p.name, unix.AT_REMOVEDIR))
 	}
+	if err = claim(p.dir); err != nil {
+		unix.Close(p.dir)
+		p.dir = -1 // not ours to remove
+		return err
+	}
 	if err = unix.Mkdirat(p.dir, newName, 0o700); err == nil {
 		p.work, err = openDir(p.dir, newName)
 	}
@@ -113,7 +120,7 @@ func HoldsOld(path string) bool {
 }
 
 func look(base *os.Root, target []string) (*Place, error) {
-	p := &Place{root: base, base: -1, dir: -1, work: -1, name: PlaceName(target)}
+	p := &Place{root: base, base: -1, dir: -1, work: -1, stale: -1, name: PlaceName(target)}
 	dir, err := base.Open(".")
 	if err != nil {
 		return nil, err
@@ -150,8 +157,8 @@ func (p *Place) lock() (int, error) {
 	return fd, nil
 }
 
-// Close removes the place and what is in it, the journal last, so that a run
-// that is killed meanwhile is understood. After a Swap that failed half-way it
+// Close removes the place and what is in it, so that a run that is killed
+// meanwhile is understood. After a Swap that failed half-way it
 // leaves the place to the next Open. It may be called again.
 func (p *Place) Close() error {
 	if p.base < 0 {
@@ -159,13 +166,11 @@ func (p *Place) Close() error {
 	}
 	var err error
 	if p.dir >= 0 && !p.holdsOld {
-		for _, part := range []string{newName, oldName, ""} {
-			if err == nil {
-				err = p.root.RemoveAll(filepath.Join(p.name, part))
-			}
-		}
+		err = p.remove(p.name, p.dir)
 	}
-	err = errors.Join(err, p.root.RemoveAll(p.debris()))
+	if p.stale >= 0 {
+		err = errors.Join(err, p.remove(p.debris(), p.stale))
+	}
 	p.close()
 	if err != nil {
 		return fmt.Errorf("cannot remove all of %s: %w", filepath.Join(p.root.Name(), p.name), err)
@@ -174,7 +179,7 @@ func (p *Place) Close() error {
 }
 
 func (p *Place) close() {
-	for _, fd := range []*int{&p.work, &p.dir, &p.base} {
+	for _, fd := range []*int{&p.work, &p.dir, &p.stale, &p.base} {
 		if *fd >= 0 {
 			unix.Close(*fd)
 			*fd = -1

@@ -1,0 +1,109 @@
+package swap
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Who may write into the directory restored into may put anything there under
+// the names that a place has: a directory of their own, to read along in or to
+// have their journal believed, or a token of somebody else's, to have it
+// removed. So a place counts only where nobody else can have made it or put
+// anything in it, and is removed only through what was opened.
+
+// mine refuses a directory that no run of this user can have left.
+func mine(dir int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(dir, &st); err != nil {
+		return err
+	}
+	if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
+		return fmt.Errorf("it is user %d's, with mode %04o, and was not left by a restore of yours; look what it is, then move it away", st.Uid, st.Mode&0o7777)
+	}
+	return nil
+}
+
+// claim makes sure that a directory is the empty one that was just made. What a
+// file made there belongs to is asked of the file system: some give everything
+// to one user.
+func claim(dir int) error {
+	const probe = journalName + ".tmp"
+	if some, err := names(dir, 1); len(some) > 0 || err != nil {
+		return errors.Join(errUnexpected, err)
+	}
+	fd, err := unix.Openat(dir, probe, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	var file, its unix.Stat_t
+	err = errors.Join(unix.Fstat(fd, &file), unix.Fstat(dir, &its), unix.Close(fd), unix.Unlinkat(dir, probe, 0))
+	if err != nil {
+		return err
+	}
+	if its.Uid != file.Uid {
+		return errUnexpected
+	}
+	if its.Mode&0o077 == 0 {
+		return nil
+	}
+	if err = unix.Fchmod(dir, 0o700); err == unix.EPERM {
+		err = nil // a file system without modes: who may do what there is the mount's matter
+	}
+	return err
+}
+
+// remove removes the directory of that name if it is the one that is open, with
+// what it holds, the directories first: a journal explains them.
+func (p *Place) remove(name string, dir int) error {
+	root, err := p.root.OpenRoot(name)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := sameRoot(root, dir); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	rest, err := names(dir, -1)
+	if err != nil {
+		return err
+	}
+	for _, part := range append([]string{newName, oldName}, rest...) {
+		if err := root.RemoveAll(part); err != nil {
+			return err
+		}
+	}
+	return unix.Unlinkat(p.base, name, unix.AT_REMOVEDIR)
+}
+
+func sameRoot(root *os.Root, dir int) error {
+	f, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var a, b unix.Stat_t
+	err = errors.Join(unix.Fstat(int(f.Fd()), &a), unix.Fstat(dir, &b))
+	if err == nil && (a.Dev != b.Dev || a.Ino != b.Ino) {
+		err = errUnexpected
+	}
+	return err
+}
+
+// names gives up to n names in a directory; all for -1.
+func names(dir, n int) ([]string, error) {
+	fd, err := openDir(dir, ".")
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), ".")
+	defer f.Close()
+	list, err := f.Readdirnames(n)
+	if err == io.EOF {
+		err = nil
+	}
+	return list, err
+}
