@@ -76,7 +76,12 @@ func unknownCommand(table []*command, word string, bundle error) error {
 
 // laterCommands are words that tokar will know, or knows by another name.
 var laterCommands = map[string]string{
+	"backup":  "the command is tokar create",
 	"compare": "the command is tokar diff",
+	"fsck":    "the command is tokar check",
+	"ls":      "the command is tokar list",
+	"restore": "the command is tokar extract",
+	"test":    "the command is tokar verify",
 	"migrate": "migrating tokens is not built yet",
 	"rekey":   "replacing key slots is not built yet; make a new archive",
 }

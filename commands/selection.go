@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -255,7 +256,11 @@ func (s *selection) missed(r *report) error {
 		return nil
 	}
 	if len(missed) == len(s.wanted) {
-		return failedf("tokar list shows what it holds", "not in this archive: %s", quoteAll(missed))
+		todo := "tokar list shows what it holds"
+		if _, err := os.Stat(missed[0]); err == nil && strings.Contains(missed[0], "/") {
+			todo = "that is a path here: -C says where the tokens are, and tokar list how the archive names what it holds"
+		}
+		return failedf(todo, "not in this archive: %s", quoteAll(missed))
 	}
 	for _, m := range missed {
 		r.plain("not-found", m, "not in this archive")
