@@ -88,25 +88,9 @@ var laterCommands = map[string]string{
 
 // scan reads what follows the command: flags anywhere, "--" ends them.
 func scan(c *command, words []string) (*line, error) {
-	s := &scanner{line: line{command: c}, words: words, given: map[string]bool{}}
-	plain := false // after "--" everything is an operand
+	s := newScanner(c, words)
 	for len(s.words) > 0 {
-		w := s.words[0]
-		s.words = s.words[1:]
-		var err error
-		switch {
-		case w == "":
-			err = usagef(c.name, "an operand is empty")
-		case plain || w == "-" || !strings.HasPrefix(w, "-"):
-			s.operand(w, false)
-		case w == "--":
-			plain = true
-		case strings.HasPrefix(w, "--"):
-			err = s.long(w[2:])
-		default:
-			err = s.short(w[1:])
-		}
-		if err != nil {
+		if err := s.next(); err != nil {
 			return nil, err
 		}
 	}
@@ -115,8 +99,33 @@ func scan(c *command, words []string) (*line, error) {
 
 type scanner struct {
 	line
-	words []string
+	words []string // still to be read
 	given map[string]bool
+	last  cli.Flag // that was read
+	plain bool     // after "--" everything is an operand
+}
+
+func newScanner(c *command, words []string) *scanner {
+	return &scanner{line: line{command: c}, words: words, given: map[string]bool{}}
+}
+
+// next reads a word, and the one after it if that is its value.
+func (s *scanner) next() error {
+	w := s.words[0]
+	s.words = s.words[1:]
+	switch {
+	case w == "":
+		return usagef(s.command.name, "an operand is empty")
+	case s.plain || w == "-" || !strings.HasPrefix(w, "-"):
+		s.operand(w, false)
+	case w == "--":
+		s.plain = true
+	case strings.HasPrefix(w, "--"):
+		return s.long(w[2:])
+	default:
+		return s.short(w[1:])
+	}
+	return nil
 }
 
 func (s *scanner) operand(text string, list bool) {
@@ -188,6 +197,7 @@ func (s *scanner) takeNext(f cli.Flag, shown string) error {
 
 // take notes a flag. -C and -T count from their place, so they stay here.
 func (s *scanner) take(f cli.Flag, shown, value string) error {
+	s.last = f
 	name := f.Names()[0]
 	_, repeatable := f.(*cli.StringSliceFlag)
 	switch {

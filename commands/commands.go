@@ -21,6 +21,7 @@ import (
 // command is one word of the command line.
 type command struct {
 	name, letter string
+	hidden       bool   // no word for people
 	summary      string // one line
 	synopsis     string // what follows the name
 	examples     string
@@ -34,6 +35,7 @@ func table() []*command {
 	return []*command{
 		createCommand(), listCommand(), verifyCommand(), extractCommand(), catCommand(),
 		diffCommand(), checkCommand(), keygenCommand(), versionCommand(), helpCommand(),
+		completionCommand(), manCommand(),
 	}
 }
 
@@ -52,6 +54,9 @@ type session struct {
 
 // Main runs tokar with the arguments of a process and returns its exit code.
 func Main(args []string) int {
+	if len(args) > 1 && args[1] == completeWord {
+		return answerCompletion(args[2:])
+	}
 	unix.Umask(unix.Umask(0o077) &^ 0o700) // what we make for ourselves we can use
 	sig := watchSignals()
 	code, err := run(sig, args[1:])

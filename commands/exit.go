@@ -25,6 +25,18 @@ const (
 	exitArchive  = 7 // damaged, incomplete or not authentic; nothing changed
 )
 
+// exitMeanings say the same to users, in help and in manual pages.
+var exitMeanings = [...]string{
+	exitDone:     "done",
+	exitFindings: "done, with findings, each named",
+	exitUsage:    "wrong usage",
+	exitFailed:   "failed, nothing changed",
+	exitPartway:  "stopped part-way, the message says where",
+	exitBusy:     "busy, try again",
+	exitSecret:   "key or passphrase refused",
+	exitArchive:  "archive damaged or not authentic",
+}
+
 // A failure is an error with the exit code it leads to. Most errors need none:
 // their class tells.
 type failure struct {

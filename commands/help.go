@@ -1,41 +1,12 @@
 package commands
 
 import (
-	"crypto/fips140"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
-
-	"tokar/format"
 )
-
-// version is set by the linker.
-var version = "unknown"
-
-// program is how archives name their writer.
-func program() string { return "tokar " + version }
-
-func versionCommand() *command {
-	return &command{
-		name:    "version",
-		summary: "print versions of program, archive format and Go, and the FIPS state",
-		run: func(s *session, c *cli.Context) error {
-			fips := "off"
-			if fips140.Enabled() {
-				fips = "on"
-			}
-			if fips140.Enforced() {
-				fips = "only"
-			}
-			s.report.out.line(fmt.Sprintf("%s, archive format %d, %s %s/%s, FIPS 140-3 %s",
-				program(), format.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH, fips))
-			return nil
-		},
-	}
-}
 
 func helpCommand() *command {
 	return &command{
@@ -73,13 +44,15 @@ checked stream, and puts them back.
 Commands, and their letters in tar's way (tokar cvf backup.tokar …):
 `)
 	for _, c := range commands {
-		fmt.Fprintf(&b, "  %-9s %-2s %s\n", c.name, c.letter, c.summary)
+		if !c.hidden {
+			fmt.Fprintf(&b, "  %-10s %-1s %s\n", c.name, c.letter, c.summary)
+		}
 	}
-	b.WriteString(`
-Exit codes: 0 done; 1 done, with findings, each named; 2 wrong usage; 3 failed,
-nothing changed; 4 stopped part-way, the message says where; 5 busy, try again;
-6 key or passphrase refused; 7 archive damaged or not authentic.
-
+	var codes []string
+	for code, meaning := range exitMeanings {
+		codes = append(codes, fmt.Sprintf("%d %s", code, meaning))
+	}
+	b.WriteString("\n" + wrap("", "Exit codes: "+strings.Join(codes, "; ")+".", 0) + `
 "tokar help COMMAND" tells more.`)
 	return b.String()
 }
@@ -114,44 +87,64 @@ func (c *command) help() string {
 // flagHelp is a flag's entry: its names, and what it does, wrapped beside
 // them.
 func flagHelp(f cli.Flag) string {
-	doc := f.(cli.DocGenerationFlag)
-	placeholder, usage := unquoteUsage(doc.GetUsage())
-	names := slices.Clone(f.Names())
-	slices.SortFunc(names, func(a, b string) int { return len(a) - len(b) })
-	for i, n := range names {
-		names[i] = "-" + n
-		if len(n) > 1 {
-			names[i] = "--" + n
-		}
-	}
-	head := strings.Join(names, ", ")
-	if len(names[0]) > 2 {
+	d := describeFlag(f)
+	head := strings.Join(d.names, ", ")
+	if len(d.names[0]) > 2 {
 		head = "    " + head
 	}
-	if doc.TakesValue() {
-		head += " " + placeholder
+	if d.value != "" {
+		head += " " + d.value
 	}
-	return beside(head, usage)
+	return beside(head, d.usage)
+}
+
+// A flagDescription is what help, manual pages and completion say of a flag.
+type flagDescription struct {
+	names []string // with their dashes, the short one first
+	value string   // a word for its value; empty if it takes none
+	usage string
+}
+
+func describeFlag(f cli.Flag) (d flagDescription) {
+	doc := f.(cli.DocGenerationFlag)
+	if d.value, d.usage = unquoteUsage(doc.GetUsage()); !doc.TakesValue() {
+		d.value = ""
+	}
+	for _, n := range slices.SortedFunc(slices.Values(f.Names()), func(a, b string) int { return len(a) - len(b) }) {
+		if len(n) > 1 {
+			n = "-" + n
+		}
+		d.names = append(d.names, "-"+n)
+	}
+	return d
 }
 
 // beside puts text, wrapped, in a column of its own.
 func beside(head, text string) string {
-	const column, width = 30, 80
-	var b strings.Builder
+	const column = 30
 	line := fmt.Sprintf("  %-*s", column-3, head)
 	if len(line) > column-1 {
-		b.WriteString(line + "\n")
-		line = strings.Repeat(" ", column-1)
+		return line + "\n" + wrap(strings.Repeat(" ", column-1), text, column)
 	}
+	return wrap(line, text, column)
+}
+
+// wrap breaks text into lines: the first follows head, the others begin at a
+// column.
+func wrap(head, text string, column int) string {
+	const width = 80
+	var b strings.Builder
 	for word := range strings.FieldsSeq(text) {
-		if len([]rune(line))+1+len([]rune(word)) > width {
-			b.WriteString(line + "\n")
-			line = strings.Repeat(" ", column-1)
+		if len([]rune(head))+1+len([]rune(word)) > width {
+			b.WriteString(head + "\n")
+			head = strings.Repeat(" ", max(column-1, 0))
 		}
-		line += " " + word
+		if head != "" || column > 0 {
+			head += " "
+		}
+		head += word
 	}
-	b.WriteString(line + "\n")
-	return b.String()
+	return b.String() + head + "\n"
 }
 
 // unquoteUsage takes the placeholder, in backquotes, out of a flag's usage.

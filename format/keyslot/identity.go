@@ -94,6 +94,9 @@ func identityOf(line string, ui *UI) (age.Identity, error) {
 		var p *plugin.Identity
 		p, err = plugin.NewIdentity(line, ui.plugin())
 		id = pluginIdentity{p}
+		if err == nil && ui != nil && ui.NoPlugin {
+			return nil, errors.New("it needs its plugin, and none is run here")
+		}
 	case strings.HasPrefix(line, "age1"), strings.HasPrefix(line, "ssh-"):
 		return nil, errors.New("this is a public key; the secret key that belongs to it opens archives")
 	default:

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"filippo.io/age/armor"
+	"filippo.io/age/plugin"
 	"golang.org/x/crypto/ssh"
 	"tokar/format"
 )
@@ -35,6 +36,16 @@ func armored(t testing.TB, b []byte) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+func TestNoPlugin(t *testing.T) {
+	line := plugin.EncodeIdentity("x", nil)
+	if _, err := ParseIdentities(strings.NewReader(line), "f", &UI{NoPlugin: true}); err == nil || strings.Contains(err.Error(), "malformed") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := ParseIdentities(strings.NewReader(line), "f", &UI{}); err != nil {
+		t.Error(err)
+	}
 }
 
 // asker answers and counts.

@@ -42,6 +42,8 @@ type UI struct {
 	// PEM form need it; the OpenSSH form has its public key inside.
 	PublicKey func(name string) ([]byte, error)
 	Plugin    PluginUI
+	// NoPlugin refuses identities that need a plugin: no program is run.
+	NoPlugin bool
 }
 
 func (u *UI) passphrase(name string) ([]byte, error) {

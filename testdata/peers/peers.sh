@@ -22,6 +22,13 @@ qemu-user-static      | command -v qemu-s390x-static                         | n
 python3               | /usr/bin/python3 -c "import ctypes"                  | no application holds a session open while a token is restored
 python3-cryptography  | /usr/bin/python3 -c "import cryptography"            | the independent reader cannot judge the vectors
 python3-zstandard     | /usr/bin/python3 -c "import zstandard"               | the independent reader cannot judge the vectors
+mandoc                | command -v mandoc                                     | manual pages are not judged by mandoc
+man-db                | command -v man                                        | manual pages are not shown by man
+groff                 | command -v groff && test -e /usr/share/groff/current/tmac/an.tmac | manual pages are not judged by groff
+bash-completion       | test -e /usr/share/bash-completion/bash_completion    | bash does not find the completion that the package has
+zsh                   | command -v zsh                                        | nothing is completed in zsh
+fish                  | command -v fish                                       | nothing is completed in fish
+rpm                   | command -v rpm                                        | nobody looks into the .rpm
 gcc                   | command -v gcc                                       | the race detector does not run
 '
 
