@@ -142,7 +142,7 @@ func todo(err error) string {
 	case errors.Is(err, format.ErrUnsupported):
 		return "open it with a newer tokar"
 	case errors.Is(err, backends.ErrExists):
-		return "extract into another directory with -C DIR"
+		return "move away what is there, or extract into another directory with -C DIR"
 	case errors.Is(err, backends.ErrBusy):
 		return "try again later"
 	case errors.Is(err, backends.ErrInUse):

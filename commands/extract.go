@@ -161,7 +161,7 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 		err = &failure{code: codeOf(err), err: err, todo: "--roll-back-pins takes the archive's"}
 		return left(err, "nothing was restored")
 	case errors.As(err, &part):
-		return left(err, restoredSoFar(part.Done))
+		return x.partway(err, part.Done)
 	case err != nil:
 		return left(in.explain(err), "nothing was restored")
 	}
@@ -221,11 +221,22 @@ type extraction struct {
 	renamed *format.Token // the one that --as means
 }
 
-func restoredSoFar(done []string) string {
+// partway says which tokens were restored, and which were not: the same command
+// again would begin with those that were, and find their old copies in its way.
+func (x *extraction) partway(err error, done []string) error {
 	if len(done) == 0 {
-		return "the next restore of this token clears up"
+		return left(err, "the next restore of this token clears up")
 	}
-	return "restored: " + quoteAll(done) + "; the others were not touched"
+	var others []string
+	for _, name := range slices.Sorted(maps.Keys(x.dirs)) {
+		if !slices.Contains(done, name) {
+			others = append(others, name)
+		}
+	}
+	return &failure{
+		code: codeOf(err), err: err, left: "restored: " + quoteAll(done) + "; the others were not touched",
+		todo: "when that is mended, run it again for the others alone: " + quoteAll(others),
+	}
 }
 
 func (x *extraction) options() stages.ExtractOptions {

@@ -157,6 +157,23 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// After a stop part-way it is said what is to be run again.
+func TestPartway(t *testing.T) {
+	x := &extraction{dirs: map[string]string{"a": "d", "c": "d", "b": "d"}}
+	for _, c := range []struct {
+		done []string
+		want string
+	}{
+		{nil, "busy; the next restore of this token clears up"},
+		{[]string{"a"}, "busy; restored: a; the others were not touched; when that is mended, run it again for the others alone: b, c"},
+	} {
+		err := x.partway(&stages.PartError{Done: c.done, Err: errors.New("busy")}, c.done)
+		if got := explain(err); got != c.want || codeOf(err) != exitPartway {
+			t.Errorf("%d %s, want %s", codeOf(err), got, c.want)
+		}
+	}
+}
+
 func TestCodes(t *testing.T) {
 	for _, c := range []struct {
 		err  error
