@@ -23,7 +23,7 @@ end was proved. Names are exact, without wildcards.`,
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE`; - or none is stdout"},
 			&cli.BoolFlag{Name: "force", Usage: "replace FILE"},
-		}, identityFlags(), []cli.Flag{jobsFlag(), dryRunFlag()}, reportFlags()),
+		}, identityFlags(), []cli.Flag{jobsFlag(), progressFlag(), dryRunFlag()}, reportFlags()),
 		run: runCat,
 	}
 }
@@ -83,7 +83,7 @@ func cat(ctx context.Context, s *session, o catOptions) error {
 	}
 	defer out.abandon()
 	open := o.engine()
-	open.Each = s.report.entry
+	open.Each = s.counted(s.report.entry)
 	sum, err := stages.Cat(ctx, in.Reader, o.names, open, out)
 	if sum != nil {
 		s.note(sum)

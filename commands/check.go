@@ -27,7 +27,7 @@ do about it, and makes the exit code 1. -v names every entry, and what stands
 beside tokens, such as the old copy that a restore kept.`,
 		flags: join([]cli.Flag{
 			directoryFlag("the operands that follow are in `DIR`"),
-		}, selectionFlags(), []cli.Flag{jobsFlag()}, reportFlags()),
+		}, selectionFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
 		run: func(s *session, c *cli.Context) error {
 			o, err := checkOptionsOf(s, c)
 			if err != nil {

@@ -50,6 +50,10 @@ type session struct {
 	secrets  map[secretSource][]byte
 	summary  *jsonSummary
 	progress progress
+	screen   *screen
+	asked    chan os.Signal // USR1: how far is it?
+	regular  bool           // --progress
+	hush     func()         // ends the telling of progress
 }
 
 // Main runs tokar with the arguments of a process and returns its exit code.
@@ -70,7 +74,10 @@ func Main(args []string) int {
 }
 
 func run(sig *signals, words []string) (code int, err error) {
-	s := &session{ctx: sig.ctx, signals: sig, secrets: map[secretSource][]byte{}, report: newReport("")}
+	s := &session{ctx: sig.ctx, signals: sig, secrets: map[secretSource][]byte{}, report: newReport(""), hush: func() {}}
+	s.screen = newScreen(os.Stderr)
+	s.report.log = s.screen
+	defer sig.atExit(s.screen.clearAtExit)()
 	defer s.forget()
 	defer func() {
 		if p := recover(); p != nil {
@@ -116,6 +123,10 @@ func (s *session) begin(c *cli.Context) error {
 	r.verbose, r.quiet = c.Bool("verbose"), c.Bool("quiet")
 	r.namesTo = r.out
 	r.out.fail = s.signals.cancel
+	r.out.before = s.screen.clear
+	s.regular = c.Bool("progress")
+	s.asked = make(chan os.Signal, 1)
+	signal.Notify(s.asked, unix.SIGUSR1) // in every case: it would end the process
 	err := s.openJSON(c)
 	switch {
 	case err != nil:
@@ -124,8 +135,6 @@ func (s *session) begin(c *cli.Context) error {
 		return usagef(s.name, "-C %s stands after the last operand and counts for nothing; put it before the operands", quote(s.dir))
 	case r.verbose && r.quiet:
 		return usagef(s.name, "-v says more and -q less; give one of them")
-	case r.json == nil && !r.quiet:
-		s.tellProgress()
 	}
 	return nil
 }
@@ -162,6 +171,7 @@ func (s *session) dataTo(path string) error {
 	r := s.report
 	r.namesTo = newText(os.Stderr)
 	r.namesTo.lines = true // between other messages
+	r.namesTo.before = s.screen.clear
 	if r.json == nil || r.json.out != r.out {
 		return nil
 	}
@@ -175,6 +185,7 @@ func (s *session) dataTo(path string) error {
 
 // end reports how a run ended.
 func (s *session) end(err error) (int, error) {
+	s.hush()
 	switch {
 	case errors.Is(err, unix.EPIPE):
 		err = fmt.Errorf("%w: %w", errPipe, err)

@@ -41,6 +41,7 @@ as it is, named, and makes the exit code 1. FILE appears only when it is whole.`
 			&cli.StringFlag{Name: "level", Usage: "zstd's `LEVEL`, 1 to 22"},
 		}, selectionFlags(), []cli.Flag{
 			jobsFlag(),
+			progressFlag(),
 			dryRunFlag(),
 			&cli.BoolFlag{Name: "force", Usage: "replace FILE even if it is no archive (an archive is replaced without it)"},
 		}, reportFlags()),

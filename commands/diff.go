@@ -32,7 +32,7 @@ archive's end only: believe the exit code.`,
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 			directoryFlag("the tokens are in `DIR`; counts for the patterns that follow"),
 			&cli.StringFlag{Name: "as", Usage: "compare the one token chosen with that of another `NAME`"},
-		}, identityFlags(), selectionFlags(), []cli.Flag{jobsFlag()}, reportFlags()),
+		}, identityFlags(), selectionFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
 		run: func(s *session, c *cli.Context) error {
 			o, err := diffOptionsOf(s, c)
 			if err != nil {

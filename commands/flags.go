@@ -58,6 +58,10 @@ func jobs(s *session, c *cli.Context) (int, error) {
 	return n, nil
 }
 
+func progressFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "progress", Usage: "tell every 30 s how far it is, though stderr is no terminal"}
+}
+
 func dryRunFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "do all but writing"}
 }

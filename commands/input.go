@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -90,7 +91,7 @@ func (s *session) claimStdin(what string) error {
 type archiveFile struct {
 	io.Reader
 	file *os.File
-	head bytes.Buffer // of what came through a pipe, to say what it is
+	head limited // of what came through a pipe, to say what it is
 }
 
 const theArchive = "the archive"
@@ -127,12 +128,13 @@ func (s *session) openArchive(path string) (*archiveFile, error) {
 	case term.IsTerminal(int(f.Fd())):
 		err = usagef(s.name, "the archive would be read from the terminal; give it with -f FILE or through a pipe")
 	case !info.Mode().IsRegular():
-		a.Reader = io.TeeReader(s.patient(f), &limited{&a.head})
+		a.Reader = io.TeeReader(s.patient(f), &a.head)
 	}
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
+	s.showProgress(a.through)
 	return a, nil
 }
 
@@ -196,12 +198,16 @@ func (r *patientReader) Read(p []byte) (int, error) {
 // patient reads f, and stops when the run does.
 func (s *session) patient(f *os.File) io.Reader { return &patientReader{s.ctx, f} }
 
-// limited keeps the first bytes and takes the rest without a word.
-type limited struct{ b *bytes.Buffer }
+// limited keeps the first bytes and counts the rest.
+type limited struct {
+	bytes.Buffer
+	came atomic.Uint64
+}
 
 func (l *limited) Write(p []byte) (int, error) {
-	if room := headSize - l.b.Len(); room > 0 {
-		l.b.Write(p[:min(room, len(p))])
+	if room := headSize - l.Len(); room > 0 {
+		l.Buffer.Write(p[:min(room, len(p))])
 	}
+	l.came.Add(uint64(len(p)))
 	return len(p), nil
 }

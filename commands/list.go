@@ -30,7 +30,7 @@ lists, SELinux labels and whole values too. A verifier's key does not show what
 is wrapped: such fields are question marks.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
-		}, identityFlags(), selectionFlags(), []cli.Flag{jobsFlag()}, reportFlags()),
+		}, identityFlags(), selectionFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
 		run: func(s *session, c *cli.Context) error {
 			o, err := listOptionsOf(s, c)
 			if err != nil {

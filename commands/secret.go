@@ -162,6 +162,7 @@ func askHidden(s *session, tty *os.File, question string) ([]byte, error) {
 	}
 	restore := func() { term.Restore(fd, before) }
 	defer s.signals.atExit(restore)()
+	defer s.screen.hold()()
 	fmt.Fprint(tty, question)
 	type answer struct {
 		line []byte

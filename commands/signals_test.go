@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -40,6 +41,9 @@ func runOK(t *testing.T, c *exec.Cmd) {
 		t.Fatalf("%q: %v\n%s", c.Args, err, out)
 	}
 }
+
+// hang is more than anything here takes.
+const hang = 20 * time.Second
 
 // Each signal ends a run that waits for its input at once: it dies of the
 // signal, and nothing is left.
@@ -192,27 +196,54 @@ func TestSameProcessNumber(t *testing.T) {
 	}
 }
 
-// USR1 asks how far a run is, and does not disturb it.
+// USR1 asks how far a run is, and does not disturb it: not with -q either,
+// since somebody asked; with JSON the answer is JSON.
 func TestProgress(t *testing.T) {
 	dir, tokar := begin(t)
 	archive, err := os.ReadFile(filepath.Join(dir, "a.tokar"))
 	must(t, err)
-	c := tokar("verify", "-i", "a.key")
-	stdin, err := c.StdinPipe()
-	must(t, err)
-	var said bytes.Buffer
-	c.Stderr = &said
-	must(t, c.Start())
-	stdin.Write(archive[:len(archive)-1])
-	time.Sleep(300 * time.Millisecond)
-	must(t, c.Process.Signal(unix.SIGUSR1))
-	time.Sleep(100 * time.Millisecond)
-	stdin.Write(archive[len(archive)-1:])
-	stdin.Close()
-	must(t, c.Wait())
-	if first, _, _ := bytes.Cut(said.Bytes(), []byte("\n")); !regexp.MustCompile(`^tokar: verify: 2[0-9] entries, 20\.[0-9] KiB so far$`).Match(first) {
-		t.Errorf("%s", said.String())
+	for flag, want := range map[string]string{
+		"-v":          `(?m)^tokar: verify: 2\d entries, 20\.\d KiB, .*/s$`,
+		"-q":          `^tokar: verify: 2\d entries, 20\.\d KiB, .*/s\n$`,
+		"--json-fd=2": `(?m)^{"type":"progress","v":1,"entries":2\d,"bytes":20\d\d\d}$`,
+	} {
+		c := tokar("verify", "-i", "a.key", flag)
+		stdin, err := c.StdinPipe()
+		must(t, err)
+		said := &awaiting{word: "entries", came: make(chan struct{})}
+		c.Stderr = said
+		must(t, c.Start())
+		stdin.Write(archive[:len(archive)-1])
+		time.Sleep(300 * time.Millisecond)
+		must(t, c.Process.Signal(unix.SIGUSR1))
+		select {
+		case <-said.came:
+		case <-time.After(hang):
+			t.Errorf("%s: no answer", flag)
+		}
+		stdin.Write(archive[len(archive)-1:])
+		stdin.Close()
+		must(t, c.Wait())
+		if !regexp.MustCompile(want).Match(said.got) {
+			t.Errorf("%s: %s", flag, said.got)
+		}
 	}
+}
+
+// awaiting keeps what is written, and tells when a word has come.
+type awaiting struct {
+	got  []byte
+	word string
+	came chan struct{}
+	once sync.Once
+}
+
+func (a *awaiting) Write(p []byte) (int, error) {
+	a.got = append(a.got, p...)
+	if bytes.Contains(a.got, []byte(a.word)) {
+		a.once.Do(func() { close(a.came) })
+	}
+	return len(p), nil
 }
 
 // Memory is hidden before a secret is read.

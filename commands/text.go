@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"os"
+	"sync"
 	"syscall"
 
 	"golang.org/x/term"
@@ -11,10 +12,13 @@ import (
 
 // A text is lines for people or programs on a stream that may go away.
 type text struct {
-	w     *bufio.Writer
-	lines bool // a terminal wants each line at once
-	err   error
-	fail  func() // called at the first error
+	w      *bufio.Writer
+	lines  bool   // a terminal wants each line at once
+	fail   func() // called at the first error
+	before func() // called before a line on a terminal
+
+	mu  sync.Mutex // progress comes from another goroutine
+	err error
 }
 
 func newText(f *os.File) *text {
@@ -23,17 +27,28 @@ func newText(f *os.File) *text {
 
 // line writes one line; what stands in it is escaped already.
 func (t *text) line(s string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.err != nil {
 		return
+	}
+	if t.lines && t.before != nil {
+		t.before()
 	}
 	t.w.WriteString(s)
 	t.note(t.w.WriteByte('\n'))
 	if t.lines {
-		t.flush()
+		t.flushed()
 	}
 }
 
 func (t *text) flush() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.flushed()
+}
+
+func (t *text) flushed() error {
 	if t.err == nil {
 		t.note(t.w.Flush())
 	}

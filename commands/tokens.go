@@ -35,6 +35,7 @@ func findTokens(ctx context.Context, s *session, operands []operand, sel selecti
 	if len(f.inputs) == 0 {
 		return nil, failedf("", "there is no token to be %s", done)
 	}
+	s.showProgress(s.listed(ctx, f.inputs, sel))
 	return f.inputs, nil
 }
 

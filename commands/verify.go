@@ -26,6 +26,7 @@ against people it proves nothing.`,
 		}, identityFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "no-key", Usage: "frames and checksums only"},
 			jobsFlag(),
+			progressFlag(),
 		}, reportFlags()),
 		run: func(s *session, c *cli.Context) error {
 			o, err := verifyOptionsOf(s, c)
