@@ -41,18 +41,25 @@ checked stream, and puts them back.
   tokar verify -i restore.key -f backup.tokar
   tokar extract -i restore.key -f backup.tokar -C dir
 
+Something is wrong with a token? These look, and write nothing; the first two
+print the commands that mend it:
+
+  tokar check /var/lib/opencryptoki
+  tokar diff -i restore.key -f backup.tokar -C /var/lib/opencryptoki
+  tokar extract -n -i restore.key -f backup.tokar -C /var/lib/opencryptoki swtok
+
 Commands, and their letters in tar's way (tokar cvf backup.tokar …):
 `)
 	for _, c := range commands {
 		if !c.hidden {
-			fmt.Fprintf(&b, "  %-10s %-1s %s\n", c.name, c.letter, c.summary)
+			fmt.Fprintf(&b, "  %-10s %-2s %s\n", c.name, c.letter, c.summary)
 		}
 	}
 	var codes []string
 	for code, meaning := range exitMeanings {
 		codes = append(codes, fmt.Sprintf("%d %s", code, meaning))
 	}
-	b.WriteString("\n" + wrap("", "Exit codes: "+strings.Join(codes, "; ")+".", 0) + `
+	b.WriteString("\n" + wrap("", "Exit codes: "+strings.Join(codes, "; ")+"; 128+N stopped by signal N.", 0) + `
 "tokar help COMMAND" tells more.`)
 	return b.String()
 }
