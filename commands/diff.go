@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -157,7 +158,10 @@ func (d *differing) compared(c *stages.Compared) error {
 	name := c.Archived.Name.String()
 	switch {
 	case errors.Is(c.Err, stages.ErrNoToken):
-		d.report.plain("no-token", name, c.Path+": "+c.Err.Error())
+		d.report.tell(notice{
+			Finding: format.Finding{Kind: "no-token", Offset: -1, Message: c.Path + ": " + c.Err.Error()},
+			token:   name, advice: d.lost(c),
+		})
 		return nil
 	case c.Err != nil:
 		d.report.plain("unopened", name, c.Err.Error())
@@ -224,15 +228,30 @@ func sides(x stages.Difference) string {
 	return line
 }
 
-// advice is what makes the token as the archive has it. Bytes of objects can be
-// put back one by one; what the file system says comes with a whole token only.
-func (d *differing) advice(c *stages.Compared, x stages.Difference) advice {
-	token := c.Archived.Name.String()
+// lost is what brings back a token that is not there, or not all of it.
+func (d *differing) lost(c *stages.Compared) advice {
+	to, text := d.restore(c), "restore it: "
+	if _, err := os.Lstat(c.Path); err == nil {
+		to.flag, text = "--roll-back-pins", "restore it over what is left of it, with its PINs of then: "
+	}
+	return advice{text: text + to.command([]string{patternOf(c.Archived.Name.String())})}
+}
+
+// restore is the command for a token, but for what of it.
+func (d *differing) restore(c *stages.Compared) restore {
 	to := restoreTo(c.Path, c.Archived.Name)
 	to.key = d.o.key
 	if n, numbered := descriptor(d.o.file); d.o.file != "-" && !(numbered && n == 0) {
 		to.file = d.o.file
 	}
+	return to
+}
+
+// advice is what makes the token as the archive has it. Bytes of objects can be
+// put back one by one; what the file system says comes with a whole token only.
+func (d *differing) advice(c *stages.Compared, x stages.Difference) advice {
+	token := c.Archived.Name.String()
+	to := d.restore(c)
 	switch x.Kind {
 	case stages.Added:
 		return advice{text: "make a new archive if it is wanted"}
