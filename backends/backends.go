@@ -27,6 +27,12 @@ var ErrOther = errors.New("another token")
 // ErrUnknown: what stands in the place may be the same token or another.
 var ErrUnknown = errors.New("it cannot be told whether it is the same token")
 
+// ErrNotKept: the PINs of today cannot be kept.
+var ErrNotKept = errors.New("the PINs of today cannot be kept")
+
+// ErrLacking: what would take a token's place lacks a part of its PIN state.
+var ErrLacking = errors.New("nobody could log in to it")
+
 // ErrOldCopy: the old token of an earlier restore is still kept.
 var ErrOldCopy = errors.New("an earlier restore's old copy is there")
 

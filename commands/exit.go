@@ -151,6 +151,10 @@ func todo(err error) string {
 		return "extract into another directory with -C DIR; or, for a whole token, --replace-token puts the archive's in its place and keeps the old one beside it"
 	case errors.Is(err, backends.ErrUnknown):
 		return "if you know that it is the same token, --keep-pins keeps its PINs of today; --roll-back-pins takes the archive's; if it is another, --replace-token"
+	case errors.Is(err, backends.ErrNotKept):
+		return "--roll-back-pins takes the archive's"
+	case errors.Is(err, backends.ErrLacking):
+		return "take an older archive, or restore single objects; --damaged restores what is damaged as it is"
 	case errors.Is(err, backends.ErrOldCopy):
 		return "see what of it is still needed, then remove or rename it"
 	}

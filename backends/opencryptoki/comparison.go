@@ -110,8 +110,8 @@ func (c *comparison) object(r *format.Record) {
 	if pinKey {
 		c.keys++
 	}
-	if c.objects < 0 || !isObjectName(r.Name) || !pinKey && (!h.private || c.equal > 0 || c.met >= maxMet) {
-		return
+	if c.objects < 0 || !isObjectName(r.Name) || !pinKey && (c.tpm || !h.private || c.equal > 0 || c.met >= maxMet) {
+		return // all TPM tokens have the same master key: zeros
 	}
 	f, err := readFile(c.objects, r.Name, c.buf)
 	if err != nil {
@@ -186,6 +186,8 @@ func (c *comparison) proofs() (same, other string) {
 		other = fmt.Sprintf("it is in the %s format, the archive's in the %s", b.format, a.format)
 	} else if known && a.orderKnown && a.order != b.order {
 		other = fmt.Sprintf("it was written by a %s-endian machine, the archive's by a %s-endian", b.order, a.order)
+	} else if x, y := a.variant(), b.variant(); known && x != unknown && y != unknown && x != y {
+		other = fmt.Sprintf("it is a token of kind %s, the archive's of kind %s", y, x)
 	}
 	for _, r := range roles {
 		x, y := c.archived[r.key], c.live[r.key]

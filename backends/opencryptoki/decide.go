@@ -2,6 +2,7 @@ package opencryptoki
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -20,35 +21,49 @@ func (s *staging) decide(found *findings) error {
 	kin, why := s.same.kinship()
 	words := strings.Join(s.same.pins(), "; ")
 	switch {
+	case kin == samePINs && len(s.order.lacking) > 0:
+		return s.keepState() // the very bytes that the archive has and does not give
 	case kin == samePINs:
 		return nil
 	case s.o.Replace:
 		s.replaces = kin != sameToken
-		s.note("the archive's token takes the place of what stands here, with its own PINs and keys")
-		return nil
+		return s.takePINs("the archive's token takes the place of what stands here, with its own PINs and keys")
 	case s.live.unused:
-		s.note("the token that stands here holds nothing, for nobody initialised it: the archive's takes its place, with its own PINs")
-		return nil
+		return s.takePINs("the token that stands here holds nothing, for nobody initialised it: the archive's takes its place, with its own PINs")
 	case kin == otherToken:
 		return fmt.Errorf("%w stands there: %s; no PIN of today would open what the archive holds", backends.ErrOther, why)
 	case s.o.PINs == backends.RollBackPINs:
-		s.note("the archive's PINs hold again, and its count of wrong tries: %s", words)
-		return nil
+		return s.takePINs("the archive's PINs hold again, and its count of wrong tries: %s", words)
 	case kin == unknownKin && s.o.PINs != backends.KeepPINs:
 		return fmt.Errorf("%w as stands there: %s", backends.ErrUnknown, why)
 	}
 	return s.keepPINs(found, words)
 }
 
-// keepPINs puts the PIN state of today into the place of the archive's.
+// takePINs lets the archive's PIN state take the place of today's, if it is
+// there: without NVTOK.DAT the library sees no token.
+func (s *staging) takePINs(form string, args ...any) error {
+	if lacking := slices.Sorted(maps.Keys(s.order.lacking)); len(lacking) > 0 {
+		return fmt.Errorf("%w, for these are damaged in the archive or left out: %s", backends.ErrLacking, strings.Join(lacking, ", "))
+	}
+	s.note(form, args...)
+	return nil
+}
+
+// keepPINs keeps the PIN state of today.
 func (s *staging) keepPINs(found *findings, words string) error {
 	if s.same.tpm {
-		return fmt.Errorf("%w: a TPM token keeps its PINs in its key objects, which cannot be kept apart: %s", backends.ErrUnknown, words)
+		return fmt.Errorf("%w: %s", backends.ErrNotKept, words)
 	}
 	if reason := unsound(s.same.live); reason != "" {
-		return fmt.Errorf("%w: today's PIN state is damaged and cannot be kept: %s", backends.ErrUnknown, reason)
+		return fmt.Errorf("%w, for they are damaged: %s", backends.ErrNotKept, reason)
 	}
 	found.add(PINsKept, nvtokName, -1, "the PINs of today stay, the archive's are not restored: %s", words)
+	return s.keepState()
+}
+
+// keepState puts the PIN state of today into the place of the archive's.
+func (s *staging) keepState() error {
 	if s.dir < 0 {
 		return nil
 	}
@@ -120,8 +135,8 @@ func unsound(s pinState) string {
 // shownDropped is how many objects a finding names.
 const shownDropped = 5
 
-// reportDropped names the objects that stand there and are not in the archive:
-// with the old token they go.
+// reportDropped names the objects that stand there and are not restored: with
+// the old token they go.
 func (s *staging) reportDropped(found *findings) error {
 	if s.live == nil {
 		return nil
@@ -148,6 +163,6 @@ func (s *staging) reportDropped(found *findings) error {
 	if s.o.NoKeep {
 		where = "they are gone, for it is not kept"
 	}
-	found.add(Dropped, objectsName, -1, "objects of the token that stood here and are not in the archive: %d (%s); %s", n, strings.Join(names, ", "), where)
+	found.add(Dropped, objectsName, -1, "objects of the token that stood here and are not among those restored: %d (%s); %s", n, strings.Join(names, ", "), where)
 	return nil
 }

@@ -157,7 +157,7 @@ func TestExistingToken(t *testing.T) {
 		{"rolled back", newTok, []string{newTok, pinsDir + "/swtok-new-small-sopin-changed"}, nil, roll, nil, archives, ""},
 		{"kept PINs damaged", oldTok, []string{oldTok}, func(base string) {
 			check(t, os.Truncate(base+"/swtok/NVTOK.DAT", 100))
-		}, whole, backends.ErrUnknown, todays, ""},
+		}, whole, backends.ErrNotKept, todays, ""},
 		{"damaged, rolled back", oldTok, []string{oldTok}, func(base string) {
 			check(t, os.Truncate(base+"/swtok/NVTOK.DAT", 100))
 		}, roll, nil, archives, ""},
@@ -173,6 +173,10 @@ func TestExistingToken(t *testing.T) {
 			check(t, os.WriteFile(base+"/swtok/TOK_OBJ/OBJ.IDX", []byte("00000000\n"), 0o600))
 		}, whole, backends.ErrUnknown, todays, ""},
 		{"never initialised, one object", oldTok, []string{oldTok}, unused, one, backends.ErrUnknown, todays, ""},
+		{"other kind", oldTok, []string{oldTok}, func(base string) {
+			bothPINs(base)
+			rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { copy(b[64:80], "IBM ICA         "); return b })
+		}, keep, backends.ErrOther, todays, ""},
 		{"other format", oldTok, []string{newTok}, nil, whole, backends.ErrOther, todays, ""},
 		{"other format, replaced", oldTok, []string{newTok}, nil, replace, nil, archives, Dropped},
 		{"cannot be told", oldTok, []string{oldTok}, bothPINs, whole, backends.ErrUnknown, todays, ""},
@@ -182,7 +186,18 @@ func TestExistingToken(t *testing.T) {
 			rewrite(t, base+"/swtok/MK_SO", func(b []byte) []byte { b[0] ^= 1; return b })
 		}, whole, backends.ErrUnknown, todays, ""},
 		{"TPM", tpm, []string{tpm}, nil, whole, nil, archives, ""},
-		{"TPM, PIN changed", tpm, []string{pinsDir + "/tpmtok-old-userpin-changed"}, nil, whole, backends.ErrUnknown, todays, ""},
+		{"TPM, PIN changed", tpm, []string{pinsDir + "/tpmtok-old-userpin-changed"}, nil, whole, backends.ErrNotKept, todays, ""},
+		{"TPM, another's with a private object of the same bytes", tpm, []string{tpm}, func(base string) {
+			dir := base + "/swtok/TOK_OBJ/"
+			for _, name := range list(t, dir) {
+				rewrite(t, dir+name, func(b []byte) []byte {
+					if slices.ContainsFunc(tpmKeys, func(id string) bool { return bytes.Contains(b, []byte(id)) }) {
+						b[len(b)-1] ^= 1
+					}
+					return b
+				})
+			}
+		}, whole, backends.ErrUnknown, todays, ""},
 		{"TPM, PIN rolled back", tpm, []string{pinsDir + "/tpmtok-old-userpin-changed"}, nil, roll, nil, archives, Dropped},
 		{"one object, same", oldTok, []string{oldTok}, func(base string) {
 			check(t, os.Remove(base+"/swtok/TOK_OBJ/"+single))

@@ -13,7 +13,9 @@ type order struct {
 	index []byte          // names of the objects that OBJ.IDX listed, as they came
 	out   map[string]bool // listed, and left out
 	came  []uint64        // names of all objects that came, where others stand
-	given []byte          // OBJ.IDX itself, where a dry run has no file of it
+
+	lacking map[string]bool // files of the PIN state that are in the archive and left out
+	given   []byte          // OBJ.IDX itself, where a dry run has no file of it
 }
 
 // Order tells which entries came and which were left out.
@@ -22,6 +24,9 @@ func (s *staging) Order(r *format.Record, left bool) error {
 		s.same.Learn(r)
 	}
 	o := &s.order
+	if r.Kind == format.KindState && s.live != nil {
+		o.state(r, left)
+	}
 	if r.Kind == format.KindIndex && !left && s.o.DryRun {
 		o.given = bytes.Clone(r.Data)
 	}
@@ -52,6 +57,21 @@ func (s *staging) Order(r *format.Record, left bool) error {
 		o.index = append(append(o.index, name...), '\n')
 	}
 	return nil
+}
+
+// state notes a file of the PIN state that does not come.
+func (o *order) state(r *format.Record, left bool) {
+	switch {
+	case !left || r.Flags&format.Vanished != 0:
+		delete(o.lacking, r.Name.String())
+	case r.Supersedes == format.NoSeq: // else what came first stays
+		if o.lacking == nil {
+			o.lacking = map[string]bool{}
+		}
+		if len(o.lacking) < maxStateFiles {
+			o.lacking[r.Name.String()] = true
+		}
+	}
 }
 
 // anew is the index of the objects that came.

@@ -69,7 +69,7 @@ func (c *comparison) pins() (words []string) {
 	}
 	a, b := parseNVTOK(c.archived[nvtokName]), parseNVTOK(c.live[nvtokName])
 	if a.format == unknown || a.format != b.format {
-		return nil
+		return []string{"whether the PINs are those of the archive cannot be told"}
 	}
 	for _, r := range roles {
 		switch there, then := r.has(c.live), r.has(c.archived); {
