@@ -88,7 +88,8 @@ func (p *Place) make() (err error) {
 	}
 	if err = claim(p.dir); err != nil {
 		unix.Close(p.dir)
-		p.dir = -1 // not ours to remove
+		p.dir = -1
+		unix.Unlinkat(p.base, p.name, unix.AT_REMOVEDIR) // if it is empty; what others put in it is not ours to remove
 		return err
 	}
 	if err = unix.Mkdirat(p.dir, newName, 0o700); err == nil {
