@@ -39,8 +39,11 @@ func restores(t *testing.T, r *rig, only ...string) map[string]*restore {
 			continue
 		}
 		s := prepare()
-		if name == "newtok new" || name == "newtok over" || name == "two over" {
+		switch name {
+		case "newtok new", "newtok over", "two over", "swtok over, two renames":
 			s.each = 3
+		case "newtok single", "swtok over, not kept":
+			s.each = 2
 		}
 		all[name] = s
 	}
