@@ -158,9 +158,6 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 	}
 	var part *stages.PartError
 	switch {
-	case errors.Is(err, backends.ErrUnknown) && o.existing.PINs == backends.KeepPINs:
-		err = &failure{code: codeOf(err), err: err, todo: "--roll-back-pins takes the archive's"}
-		return left(err, "nothing was restored")
 	case errors.As(err, &part):
 		return x.partway(err, part.Done)
 	case err != nil:
@@ -299,10 +296,14 @@ func (x *extraction) nameOf(t *format.Token) string {
 
 // found names what could not be set, or what of a token goes or stays.
 func (x *extraction) found(t *format.Token, f format.Finding) {
-	x.report.finding(x.nameOf(t), "", f)
+	n := notice{Finding: f, token: x.nameOf(t)}
 	if f.Kind == backends.Exists {
 		x.objects--
+		n.advice.text = "--overwrite replaces it"
+	} else if b, err := all.ByKind(t.Kind); err == nil && b.Advice(f.Kind) != "" {
+		n.advice.text = "what to do: " + b.Advice(f.Kind)
 	}
+	x.report.tell(n)
 }
 
 func (x *extraction) place(t *format.Token) string {
