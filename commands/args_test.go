@@ -88,7 +88,7 @@ func TestParseRefuses(t *testing.T) {
 		{"compare", "the command is tokar diff"},
 		{"--compare -f a", "the command comes first: tokar diff"},
 		{"dxf a", "unknown command dxf"},
-		{"dOf a", "unknown flag --to-stdout"},
+		{"dOf a", "no flag --to-stdout: extract has it"},
 		{"create --as x", "no flag --as: extract and diff have it"},
 		{"rf a", "archives are sealed"},
 		{"crf a", "archives are sealed"},
@@ -103,7 +103,8 @@ func TestParseRefuses(t *testing.T) {
 		{"cSf a", "holes"},
 		{"xsf a", "own order"},
 		{"cgf a", "incremental"},
-		{"cbf a", "b in cbf has no meaning"},
+		{"cQf a", "Q in cQf has no meaning"},
+		{"cbf a", "blocks are the archive's own"},
 		{"cxf a", "unknown command cxf"},
 		{"cf", "f in cf wants a value"},
 		{"-cfv a tok", "type tokar cfv"},
@@ -114,7 +115,7 @@ func TestParseRefuses(t *testing.T) {
 		{"create -y", "unknown flag -y"},
 		{"create --f a", "unknown flag --f"},
 		{"create -j", "only zstd and xz"},
-		{"list -J", "unknown flag -J"},
+		{"list -J", "an archive says itself how it is compressed"},
 		{"extract --strip-components=1", "there are no paths"},
 		{"extract --transform s/a/b/", "there are no paths"},
 		{"create -f", "-f wants a value"},
@@ -139,6 +140,42 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%s: no error", c.in)
 		case codeOf(err) != exitUsage || !strings.Contains(err.Error(), c.want):
 			t.Errorf("%s: %v\nwant … %s", c.in, err, c.want)
+		}
+	}
+}
+
+// Every flag of tar's that tokar has not is answered in one line that says why,
+// with every command, whether it stands there or in the first word.
+func TestTarFlags(t *testing.T) {
+	refused := func(line string, want string, words ...string) {
+		_, err := parse(words, table())
+		if err == nil {
+			t.Errorf("%s is taken", line)
+			return
+		}
+		if got := err.Error(); strings.Count(got, want) != 1 || strings.Contains(got, "\n") || strings.Contains(got, "unknown") {
+			t.Errorf("%s: %s", line, got)
+		}
+	}
+	for _, c := range table() {
+		for flag, answer := range longAnswers {
+			if f := (&scanner{line: line{command: c}}).lookup(flag); f == nil {
+				refused(c.name+" --"+flag, answer, c.name, "--"+flag+"=x")
+				refused(c.name+" --"+flag, answer, c.name, "--"+flag)
+			}
+		}
+		for letter, answer := range letterAnswers {
+			if f := (&scanner{line: line{command: c}}).lookup(string(letter)); f == nil && letter != 'h' { // -h is help
+				refused(c.name+" -"+string(letter), answer, c.name, "-"+string(letter))
+			}
+		}
+	}
+	for letter, answer := range letterAnswers {
+		for mode := range modeLetters {
+			word := string(mode) + string(letter)
+			if bundleValues[letter] == "" && bundleFlags[letter] == "" && !always(letter, modeLetters[mode]) {
+				refused(word, answer, word)
+			}
 		}
 	}
 }

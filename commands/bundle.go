@@ -29,6 +29,10 @@ const (
 	answerSealed  = "archives are sealed; make a new one"
 	answerNoPaths = "there are no paths in an archive, only TOKEN/OBJECT"
 	answerKept    = "owner, mode and time are always kept"
+	answerAsIs    = "an archive says itself how it is compressed"
+	answerColour  = "nothing is coloured"
+	answerNew     = "each object is restored or left as --overwrite and -k say, whatever its time"
+	answerOne     = "an archive is one stream; split cuts one, cat puts it together"
 )
 
 // letterAnswers say why a letter of tar's is not there.
@@ -48,28 +52,24 @@ var letterAnswers = map[rune]string{
 	's': "objects come in the token's own order",
 	'g': "incremental archives are not built yet",
 	'W': "what is written is always checked",
-}
-
-// longAnswers are the same for tar's long flags.
-var longAnswers = map[string]string{
-	"strip-components": answerNoPaths, "transform": answerNoPaths, "xform": answerNoPaths,
-	"absolute-names": answerNoPaths, "no-recursion": answerNoPaths, "one-file-system": answerNoPaths,
-	"gzip": answerCodecs, "gunzip": answerCodecs, "bzip2": answerCodecs, "lzma": answerCodecs,
-	"lzip": answerCodecs, "lzop": answerCodecs, "compress": answerCodecs, "use-compress-program": answerCodecs,
-	"append": answerSealed, "update": answerSealed, "concatenate": answerSealed, "catenate": answerSealed, "delete": answerSealed,
-	"preserve-permissions": answerKept, "same-permissions": answerKept, "same-owner": answerKept,
-	"numeric-owner": "owners are always kept as numbers", "no-same-owner": answerKept, "touch": answerKept,
-	"dereference": letterAnswers['h'], "sparse": letterAnswers['S'],
-	"listed-incremental": letterAnswers['g'], "incremental": letterAnswers['g'],
-	"wildcards": "patterns are always wildcards",
-	"overwrite": "extract has it",
-	"as":        "extract and diff have it",
-	"create":    "the command comes first: tokar create",
-	"extract":   "the command comes first: tokar extract",
-	"get":       "the command comes first: tokar extract",
-	"list":      "the command comes first: tokar list",
-	"diff":      "the command comes first: tokar diff",
-	"compare":   "the command comes first: tokar diff",
+	'z': answerAsIs,
+	'J': answerAsIs,
+	'a': answerAsIs,
+	'b': "blocks are the archive's own",
+	'B': "blocks are the archive's own",
+	'M': answerOne,
+	'L': answerOne,
+	'K': "a pattern chooses what is restored",
+	'N': "an archive holds the token of one moment; --exclude leaves out by name",
+	'w': "nothing is asked in the middle; -n shows what would be done",
+	'U': "what is replaced is replaced in one step",
+	'l': "a token has no hard links",
+	'R': "a damaged place is named by its byte",
+	'I': answerCodecs,
+	'F': "a script runs after tokar: tokar … && script",
+	'G': "incremental archives are not built yet",
+	'C': "a directory is for create, extract, diff and check",
+	'O': "extract has it",
 }
 
 // bundleLike says whether a word has only letters that tar's first word may

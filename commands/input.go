@@ -91,6 +91,7 @@ func (s *session) claimStdin(what string) error {
 type archiveFile struct {
 	io.Reader
 	file *os.File
+	path string  // as it was named
 	head limited // of what came through a pipe, to say what it is
 }
 
@@ -119,12 +120,12 @@ func (s *session) openArchive(path string) (*archiveFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &archiveFile{Reader: f, file: f}
+	a := &archiveFile{Reader: f, file: f, path: path}
 	info, err := f.Stat()
 	switch {
 	case err != nil:
 	case info.IsDir():
-		err = usagef(s.name, "%s is a directory; -f takes an archive", quote(path))
+		err = s.directory(path)
 	case term.IsTerminal(int(f.Fd())):
 		err = usagef(s.name, "the archive would be read from the terminal; give it with -f FILE or through a pipe")
 	case !info.Mode().IsRegular():
@@ -200,13 +201,13 @@ func (s *session) patient(f *os.File) io.Reader { return &patientReader{s.ctx, f
 
 // limited keeps the first bytes and counts the rest.
 type limited struct {
-	bytes.Buffer
-	came atomic.Uint64
+	first bytes.Buffer
+	came  atomic.Uint64
 }
 
 func (l *limited) Write(p []byte) (int, error) {
-	if room := headSize - l.Len(); room > 0 {
-		l.Buffer.Write(p[:min(room, len(p))])
+	if room := headSize - l.first.Len(); room > 0 {
+		l.first.Write(p[:min(room, len(p))])
 	}
 	l.came.Add(uint64(len(p)))
 	return len(p), nil
