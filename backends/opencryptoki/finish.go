@@ -22,7 +22,7 @@ func (s *staging) Finish(ctx context.Context) ([]format.Finding, error) {
 	var found findings
 	steps := []func(*findings) error{s.decide, s.reportDropped, s.finishIndex, s.syncFiles, s.finishDirs}
 	if s.merge != nil {
-		steps = []func(*findings) error{s.merge.allowed, s.merge.build}
+		steps = []func(*findings) error{s.merge.allowed, s.merge.build, s.merge.mayRaise}
 	} else if s.dir < 0 {
 		steps = steps[:3]
 	}
@@ -30,6 +30,9 @@ func (s *staging) Finish(ctx context.Context) ([]format.Finding, error) {
 		if err := step(&found); err != nil {
 			return nil, s.refused(err)
 		}
+	}
+	if s.o.DryRun {
+		s.freshen(&found)
 	}
 	return append(found.all(), s.takeNotSet()...), nil
 }
@@ -146,10 +149,10 @@ func (s *staging) commit(ctx context.Context) error {
 	return nil
 }
 
-// freshen removes the token's stale shared memory, and tells what users of the
-// token will see if it stays.
+// freshen removes the token's stale shared memory, in a dry run only looks at
+// it, and tells what users of the token will see if it stays.
 func (s *staging) freshen(found *findings) {
-	stays, err := s.where.removeStale()
+	stays, err := s.where.stale(!s.o.DryRun)
 	switch {
 	case err != nil:
 		found.add(Segment, "", -1, "its shared memory could not be removed: %v; until it is, programs do not see what was restored", err)

@@ -121,16 +121,20 @@ func (p place) counted() error {
 	if err != nil {
 		return fmt.Errorf("cannot tell who counts on from it: %w", err)
 	}
-	if who := p.mappedBy(use); who != "" {
+	who := p.mappedBy(use)
+	if who == "" && use.hidden && slices.ContainsFunc(p.segments(), func(s string) bool { return exists(unix.AT_FDCWD, filepath.Join(shm, s)) }) {
+		who = "perhaps a program of somebody else's, which only root can tell,"
+	}
+	if who != "" {
 		return fmt.Errorf("%w: %s counts on from the next object's name of today, which a restored object has or comes after; end it first", backends.ErrInUse, who)
 	}
 	return nil
 }
 
-// removeStale removes the token's shared memory where nobody maps it: a new
-// program would still see the list of objects that is in it. It says which
+// stale removes the token's shared memory, if it is to, where nobody maps it: a
+// new program would still see the list of objects that is in it. It says which
 // segment stays, and why.
-func (p place) removeStale() (stays string, err error) {
+func (p place) stale(remove bool) (stays string, err error) {
 	use, err := processesNow()
 	if err != nil {
 		return "", err
@@ -145,6 +149,9 @@ func (p place) removeStale() (stays string, err error) {
 		if who != "" {
 			return fmt.Sprintf("%s stays: %s maps it", path, who), nil
 		}
+		if !remove {
+			continue
+		}
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return "", err
 		}
@@ -156,6 +163,7 @@ func (p place) removeStale() (stays string, err error) {
 type usage struct {
 	daemons []daemon
 	maps    map[string]string // segments in shm, and one process that maps it
+	hidden  bool              // some processes' maps are not for us to see
 }
 
 type daemon struct {
@@ -225,6 +233,7 @@ func (u *usage) look(pid int) {
 		u.daemons = append(u.daemons, daemon{pid, bases(dir)})
 	}
 	maps, err := os.Open(filepath.Join(dir, "maps"))
+	u.hidden = u.hidden || errors.Is(err, os.ErrPermission)
 	if err != nil {
 		return
 	}

@@ -114,7 +114,13 @@ func TestInUse(t *testing.T) {
 			c.process(t, base)
 			before := files(t, base)
 			info.Name = format.NameOf("swtok")
+			dry := c.o
+			dry.DryRun = true
+			would, _, refused := put(t, base, info, records, dry)
 			found, _, err := put(t, base, info, records, c.o)
+			if errors.Is(refused, backends.ErrInUse) != errors.Is(err, backends.ErrInUse) || count(would, Segment) != count(found, Segment) {
+				t.Errorf("a dry run: %v, %v", refused, would)
+			}
 			switch {
 			case c.busy == "":
 				check(t, err)

@@ -205,7 +205,7 @@ func (m *merge) link(newIndex bool) error {
 			return
 		}
 		if e := unix.Linkat(live.objects, string(name), m.s.dir, string(name), 0); e != nil {
-			err = fmt.Errorf("cannot link %s: %w", objectPath(name), e)
+			err = fmt.Errorf("cannot link %s: %w; objects are put beside hard links to those that are there; where these cannot be made, restore the whole token", objectPath(name), e)
 		}
 	})
 	return errors.Join(err, lerr)
@@ -218,6 +218,12 @@ func (m *merge) sync() error {
 		if c.put {
 			names = append(names, name)
 		}
+	}
+	if len(names) > fewFiles {
+		if err := unix.Syncfs(m.s.dir); err != nil {
+			return err
+		}
+		names = nil
 	}
 	for _, name := range names {
 		if err := m.s.syncFile([]string{name}); err != nil && !(name == indexName && errors.Is(err, unix.ENOENT)) {
@@ -250,7 +256,7 @@ func (m *merge) commit() error {
 		return err
 	}
 	if err := m.raise(); err != nil {
-		return fmt.Errorf("%s: %w", nvtokName, err)
+		return err
 	}
 	inode := uint64(0)
 	if live.objects >= 0 {
@@ -261,40 +267,4 @@ func (m *merge) commit() error {
 		inode = id.ino
 	}
 	return m.s.swap.Swap(append(m.s.token.Name.Components(), objectsName), inode, "")
-}
-
-// changed says whether the token's list of objects is another than the new
-// TOK_OBJ was built from. (That OBJ.IDX was linked changed its time.)
-func (m *merge) changed() (bool, error) {
-	live := m.s.live
-	var index []byte
-	if live.objects >= 0 {
-		f, err := readFile(live.objects, []byte(indexName), make([]byte, 4<<10))
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return false, fmt.Errorf("%s: %w", indexPath, err)
-		}
-		index = f.data
-	}
-	return watch(live.dir, live.objects).objects != live.watched.objects || !bytes.Equal(index, live.scan.index), nil
-}
-
-// again builds the new TOK_OBJ from what is there now, under the token's lock:
-// programs that use the token made or deleted objects meanwhile. Those to
-// be put stay as they were chosen, unless one has come to be there.
-func (m *merge) again() error {
-	var err error
-	lerr := readDir(m.s.dir, func(name []byte, _ byte) {
-		if c := m.chosen[string(name)]; err == nil && (c == nil || !c.put) {
-			err = unix.Unlinkat(m.s.dir, string(name), 0)
-		}
-	})
-	if err = errors.Join(lerr, err); err != nil {
-		return err
-	}
-	for name, c := range m.chosen {
-		if m.s.live.objects >= 0 && exists(m.s.live.objects, name) != c.there {
-			return fmt.Errorf("%w: %s has come or gone meanwhile", backends.ErrInUse, objectPath([]byte(name)))
-		}
-	}
-	return m.assemble()
 }

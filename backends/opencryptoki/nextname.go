@@ -3,6 +3,7 @@ package opencryptoki
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -76,20 +77,34 @@ func raiseNext(nvtok []byte, came []uint64) bool {
 	return changed
 }
 
-// raise makes sure that the library does not give a restored name out again.
-func (m *merge) raise() error {
-	f, err := readFile(m.s.live.dir, []byte(nvtokName), make([]byte, nvtokNew+icsfRecord))
+// raised is NVTOK.DAT with its next name raised, which is refused where somebody
+// counts on from today's; ok is false where that is late enough.
+func (m *merge) raised() (f file, ok bool, err error) {
+	f, err = readFile(m.s.live.dir, []byte(nvtokName), make([]byte, nvtokNew+icsfRecord))
 	if errors.Is(err, unix.ENOENT) {
-		return nil
+		return f, false, nil
+	}
+	if err == nil && m.changes && raiseNext(f.data, m.s.order.came) {
+		ok, err = true, m.s.where.counted()
 	}
 	if err != nil {
-		return err
+		err = fmt.Errorf("%s: %w", nvtokName, err)
 	}
+	return f, ok, err
+}
+
+// mayRaise says so before anything is put in its place.
+func (m *merge) mayRaise(*findings) error {
+	f, _, err := m.raised()
+	clear(f.data)
+	return err
+}
+
+// raise makes sure that the library does not give a restored name out again.
+func (m *merge) raise() error {
+	f, ok, err := m.raised()
 	defer clear(f.data)
-	if !raiseNext(f.data, m.s.order.came) {
-		return nil
-	}
-	if err := m.s.where.counted(); err != nil {
+	if !ok || err != nil {
 		return err
 	}
 	var others []uint64

@@ -196,7 +196,7 @@ func (s *staging) openPlace() (err error) {
 }
 
 // mayTouch refuses a token that is in use, one whose old copy of an earlier
-// restore is still there, and one that holds others.
+// restore is still there, one that cannot be moved, and one that holds others.
 func (s *staging) mayTouch() error {
 	if s.merge == nil || !s.o.InUse {
 		if err := s.where.inUse(); err != nil {
@@ -214,6 +214,9 @@ func (s *staging) mayTouch() error {
 	defer unix.Close(parent)
 	if old := parts[len(parts)-1] + oldSuffix; exists(parent, old) {
 		return fmt.Errorf("%s: %w", old, backends.ErrOldCopy)
+	}
+	if err := s.movable(parent); err != nil {
+		return err
 	}
 	if s.live == nil || s.merge != nil {
 		return nil

@@ -51,6 +51,9 @@ func (p *Place) exchange(parent int, name string, old uint64) error {
 	if errors.Is(err, unix.ENOENT) {
 		return errUnexpected
 	}
+	if errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EBUSY) {
+		err = fmt.Errorf("%w and cannot be moved, as a mount point or what comes with a container's image cannot: %w", backends.ErrExists, err)
+	}
 	if err != nil {
 		return err
 	}
