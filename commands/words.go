@@ -12,6 +12,9 @@ import (
 // terminal: control characters, invalid UTF-8, direction marks and the
 // backslash itself become escapes.
 func escape(s string) string {
+	if plain(s) {
+		return s
+	}
 	var b strings.Builder
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
@@ -29,6 +32,17 @@ func escape(s string) string {
 		i += n
 	}
 	return b.String()
+}
+
+// plain says whether a text is printable ASCII without a backslash, as nearly
+// all are.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // quote is escape, in quotation marks where the text has blanks or is empty.

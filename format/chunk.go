@@ -90,14 +90,15 @@ func (c *openChunk) close() Chunk {
 	return chunk
 }
 
-// DecodeChunk reads a chunk's records: everything but their bytes and MACs.
-func DecodeChunk(body []byte) (token uint32, recs []Record, err error) {
+// DecodeChunk reads a chunk's records into recs, which may be reused: everything
+// but their bytes and MACs. Names and metadata stay in body.
+func DecodeChunk(recs []Record, body []byte) (token uint32, _ []Record, err error) {
 	r := &byteReader{b: body}
 	token = r.u32()
 	if r.err != nil {
 		return 0, nil, r.err
 	}
-	recs, rest, err := decodeTable(r.b, nil)
+	recs, rest, err := decodeTable(r.b, recs)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -268,7 +268,7 @@ func FuzzRecordTable(f *testing.F) {
 func FuzzChunk(f *testing.F) {
 	eachFront(f, IndexBlock, func(front, _ []byte) { f.Add(front) })
 	f.Fuzz(func(t *testing.T, b []byte) {
-		token, recs, err := DecodeChunk(b)
+		token, recs, err := DecodeChunk(nil, b)
 		if err != nil {
 			oneClass(t, err)
 			return
@@ -333,7 +333,7 @@ func FuzzDetails(f *testing.F) {
 
 func FuzzDescriptor(f *testing.F) {
 	eachFront(f, IndexBlock, func(front, _ []byte) {
-		if _, recs, err := DecodeChunk(front); err == nil {
+		if _, recs, err := DecodeChunk(nil, front); err == nil {
 			for i := range recs {
 				if recs[i].Kind.Descriptor() {
 					f.Add([]byte(recs[i].Name), recs[i].Metadata)

@@ -1,5 +1,7 @@
 package format
 
+import "slices"
+
 // A table is how headers of records stand in data blocks and index chunks:
 //
 //	count u32, bytes of names u32, bytes of metadata u32,
@@ -68,6 +70,7 @@ func decodeTable(b []byte, recs []Record) ([]Record, []byte, error) {
 	if r.err != nil {
 		return nil, nil, r.err
 	}
+	recs = slices.Grow(recs, count) // whose headers are there
 	var row [HeaderSize]byte
 	last := uint64(0)
 	for j := range count {

@@ -213,7 +213,7 @@ func TestIndexSaysAnotherLength(t *testing.T) {
 		lengths := f.front[4+12+43*records:][:records] // the last byte of each payload's
 		for j := range lengths {
 			lengths[j]++ // of wrapped ones there may be more than size says
-			if _, recs, err := format.DecodeChunk(f.front); err != nil || recs[j].Name.String() != "00000001" {
+			if _, recs, err := format.DecodeChunk(nil, f.front); err != nil || recs[j].Name.String() != "00000001" {
 				lengths[j]--
 			}
 		}

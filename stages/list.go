@@ -46,12 +46,13 @@ func List(ctx context.Context, r io.Reader, o ListOptions) (*Summary, error) {
 }
 
 func (l *lookup) list(ctx context.Context, o ListOptions) error {
+	var recs []format.Record
 	for _, e := range l.dir.Index() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		recs, err := l.chunk(e)
-		if err != nil {
+		var err error
+		if recs, err = l.chunk(e, recs); err != nil {
 			return err
 		}
 		if err := l.listChunk(recs, o); err != nil {

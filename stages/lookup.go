@@ -185,8 +185,9 @@ func (l *lookup) listed(e format.DirEntry) ([]byte, error) {
 	return front, err
 }
 
-// chunk reads an index chunk and proves it. Its records are the caller's.
-func (l *lookup) chunk(e format.DirEntry) ([]format.Record, error) {
+// chunk reads an index chunk and proves it. Its records are the caller's, in the
+// place of those in recs.
+func (l *lookup) chunk(e format.DirEntry, recs []format.Record) ([]format.Record, error) {
 	front, err := l.listed(e)
 	if err != nil {
 		return nil, err
@@ -195,7 +196,7 @@ func (l *lookup) chunk(e format.DirEntry) ([]format.Record, error) {
 		return nil, fmt.Errorf("%w: %s is not the one that the directory lists", format.ErrAuthentic, e.FrameHeader)
 	}
 	l.table = nil // the records keep it
-	_, recs, err := format.DecodeChunk(front)
+	_, recs, err = format.DecodeChunk(recs, front)
 	if err != nil {
 		return nil, err
 	}
@@ -283,7 +284,7 @@ func (l *lookup) token(number uint32) (*format.Token, error) {
 	}
 	e, ok := l.dir.FirstChunk(number)
 	if ok {
-		if _, err := l.chunk(e); err != nil {
+		if _, err := l.chunk(e, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -297,7 +298,7 @@ func (l *lookup) token(number uint32) (*format.Token, error) {
 func (l *lookup) find(token, name format.Name) (*format.Record, bool, error) {
 	var found *format.Record
 	for _, e := range l.dir.Candidates(token, name) {
-		recs, err := l.chunk(e)
+		recs, err := l.chunk(e, nil)
 		if err != nil {
 			return nil, false, err
 		}
