@@ -193,8 +193,24 @@ func archiveOptions(s *session, o createOptions) stages.ArchiveOptions {
 		Made:    time.Now(),
 		Host:    host,
 		Writer:  program(),
-		Each:    s.counted(s.archived),
+		Each:    s.counted(s.created),
 		Problem: s.unopened,
+	}
+}
+
+// created names a record that was written. What is wrong with it is archived as
+// it is, and can still be mended where it stands.
+func (s *session) created(t *format.Token, r *format.Record) {
+	if t == nil || r.Kind == format.KindEndOfToken {
+		return
+	}
+	s.entry(t, r)
+	for _, f := range r.Details.Findings {
+		entry, _ := about(r, f)
+		s.report.tell(notice{
+			Finding: f, token: t.Name.String(), entry: entry,
+			advice: advice{text: "tokar check says what to do"},
+		})
 	}
 }
 
@@ -203,7 +219,7 @@ func (s *session) unopened(p stages.Problem) {
 	s.report.plain("unopened", p.Location.Name.String(), p.Err.Error())
 }
 
-// archived names a record that was written, and what is wrong with it.
+// archived names a record of an archive, and what was found wrong with it.
 func (s *session) archived(t *format.Token, r *format.Record) {
 	if t == nil || r.Kind == format.KindEndOfToken {
 		return
