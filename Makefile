@@ -6,8 +6,22 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION := $(VERSION)
+REVISION := $(shell git rev-parse HEAD 2>/dev/null)
+# The moment of all that is dated: the commit's, or where there is no git the changelog's.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
+export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
+RELEASED := $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%F)
 ARCHES := amd64 arm64 s390x ppc64le
-GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X tokar/commands.version=$(VERSION)'
+GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X tokar/commands.version=$(VERSION) \
+	-X tokar/commands.revision=$(REVISION) -X tokar/commands.released=$(RELEASED)'
+# v1.2.3 is 1.2.3, what follows it 1.2.3+4.gabcdef, and before the first one everything is 0.
+PACKAGE_VERSION := $(shell sed -E '/^v[0-9]/!s/^/v0.0.0-/; s/^v//; s/-(rc|beta)/~\1/; s/-/+/; s/-/./g' <<<'$(VERSION)')
+# Where make install puts what; PROGRAM may be one from make cross.
+PREFIX ?= /usr/local
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+PROGRAM ?= ./tokar
+INSTALL = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' ZSHDIR='$(ZSHDIR)' PROGRAM='$(PROGRAM)' tools/install.sh
 QEMU := qemu-s390x-static
 FUZZTIME ?= 30s
 export BENCH_TOKENS ?= 50
@@ -18,8 +32,8 @@ export BENCH_RUNS ?= 5
 START := $(shell date +%s)
 say = @printf '\n=== %s (at %ds)\n' "$(1)" $$(($$(date +%s) - $(START)))
 
-.PHONY: help build test lint fuzz cross bench demo
-.PHONY: peers units race bigendian fuzz-briefly bench-briefly missing build/gotest
+.PHONY: help build install uninstall test lint fuzz cross packages bench demo
+.PHONY: peers units race bigendian fuzz-briefly try-packages bench-briefly missing build/gotest
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 10
@@ -27,7 +41,13 @@ help: ## this list
 build: ## ./tokar for this machine
 	$(GOBUILD) -o tokar .
 
-test: peers lint units race bigendian fuzz-briefly cross demo bench-briefly missing ## everything; with CI=true peers are installed and none may be absent
+install: ## ./tokar, manual pages, completions and documents below PREFIX (/usr/local), in DESTDIR
+	@$(INSTALL) put
+
+uninstall: ## takes them away again
+	@$(INSTALL) remove
+
+test: peers lint units race bigendian fuzz-briefly try-packages demo bench-briefly missing ## everything; with CI=true peers are installed and none may be absent
 
 lint: ## gofmt, go vet, staticcheck, the direction of imports
 	$(call say,lint)
@@ -47,6 +67,10 @@ cross: ## static binaries for all architectures into build/
 		GOOS=linux GOARCH=$$arch $(GOBUILD) -o build/tokar-linux-$$arch .; \
 		echo "built build/tokar-linux-$$arch"; \
 	done
+
+packages: build cross ## .deb and .rpm for all architectures into build/packages/
+	$(call say,packages)
+	@PACKAGE_VERSION=$(PACKAGE_VERSION) tools/packages/build.sh build/packages $(ARCHES:%=build/tokar-linux-%)
 
 bench: build ## tokar against tar | zstd | age; BENCH_TOKENS, BENCH_OBJECTS, BENCH_RUNS
 	@go build -C tools -o ../build/ ./maketree ./bench
@@ -82,6 +106,11 @@ bigendian: build/gotest
 fuzz-briefly:
 	$(call say,fuzz)
 	@tools/fuzz.sh 3s
+
+# Nothing of this host is changed: packages are installed into a directory.
+try-packages: packages
+	$(call say,packages are the same when made again; the .deb is installed and removed; make install)
+	@PACKAGE_VERSION=$(PACKAGE_VERSION) tools/packages/try.sh build/packages
 
 # That measuring works, and that made tokens are sound and come back equal; no number of it means anything.
 bench-briefly: build
