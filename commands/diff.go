@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -170,6 +171,7 @@ func (d *differing) compared(c *stages.Compared) error {
 	d.tokens++
 	d.objects += c.Objects
 	d.bytes += c.Bytes
+	slices.SortStableFunc(c.Differences, func(a, b stages.Difference) int { return byWeight(a) - byWeight(b) })
 	for _, difference := range c.Differences {
 		d.difference(c, difference)
 	}
@@ -181,6 +183,14 @@ func (d *differing) compared(c *stages.Compared) error {
 	}
 	d.words(c)
 	return nil
+}
+
+// byWeight puts times last: a copy has all of them anew, and they hide the rest.
+func byWeight(x stages.Difference) int {
+	if x.Kind == stages.Time {
+		return 1
+	}
+	return 0
 }
 
 // words says how the two tokens are related.

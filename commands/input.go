@@ -143,22 +143,26 @@ func (s *session) openArchive(path string) (*archiveFile, error) {
 // stdin may be empty then, as in cron, and would be taken for a bad archive.
 func (s *session) forgottenFlag() error {
 	for _, o := range s.operands {
-		info, err := os.Stat(o.text)
-		if err != nil || !info.Mode().IsRegular() {
-			continue
-		}
-		f, err := os.Open(o.text)
-		if err != nil {
-			continue
-		}
-		head := make([]byte, len(format.Magic))
-		io.ReadFull(f, head)
-		f.Close()
-		if string(head) == format.Magic {
+		if isArchive(o.text) {
 			return usagef(s.name, "the archive is -f %s", quote(o.text))
 		}
 	}
 	return nil
+}
+
+// isArchive says whether a file begins as archives do.
+func isArchive(path string) bool {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, len(format.Magic))
+	io.ReadFull(f, head)
+	return string(head) == format.Magic
 }
 
 func (a *archiveFile) Close() error { return a.file.Close() }

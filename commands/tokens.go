@@ -62,6 +62,8 @@ func (f *tokenFinder) operand(ctx context.Context, o operand) error {
 		return nil
 	}
 	switch {
+	case len(found) == 0 && isArchive(path):
+		f.s.report.plain("no-token", path, "an archive, which list, verify and diff read with -f")
 	case len(found) == 0:
 		f.s.report.plain("no-token", path, "no token is there, nor right below; name a token, or the directory that holds it")
 	case name != nil && len(found) > 1:
