@@ -71,7 +71,7 @@ func hostileNames() (all []hostileName) {
 		}
 	}
 	add(noName, format.KindToken, "HSM_MK_CHANGE", "swtok.tokar-old", ".swtok.tokar-new", ".swtok.tokar-new.tokar-new", "swtok_BAK",
-		"swtok_PKCSTOK_MIGRATE_TMP", "tpm/HSM_MK_CHANGE", "swtok.tokar-old/x", "a/b/c/d/e", strings.Repeat("x", 201))
+		"swtok_PKCSTOK_MIGRATE_TMP", "tpm/HSM_MK_CHANGE", "swtok.tokar-old/x", "a/b/c/d/e", "swtok/TOK_OBJ/x", "tpm/TOK_OBJ", strings.Repeat("x", 201))
 	add(noName, format.KindObject, "OBJ.IDX", "NVTOK.DAT", "MK_SO", "1000000", "100000000", "1000000\n", "1000000\x1b", "1000000 ",
 		"100000.0", "\xff000000", "TOK_OBJ/10000000", "x/10000000", strings.Repeat("x", 255), "journal", ".tokar-x")
 	add(noName, format.KindState, "OBJ.IDX", "TOK_OBJ", "NVTOK.DAT.TMP", "nvtok.dat", "NVTOK.DAT\n", "TOK_OBJ/MK_PRIVATE",

@@ -28,8 +28,8 @@ func checkToken(t *format.Token) error {
 func checkTokenName(name format.Name) error {
 	parts := name.Components()
 	bad := name.Check() != nil || len(parts) > maxParts || len(name) > 200
-	for _, p := range parts {
-		bad = bad || noToken(p) != ""
+	for i, p := range parts {
+		bad = bad || noToken(p) != "" || i > 0 && p == objectsName
 	}
 	if bad {
 		return fmt.Errorf("token %q: %w", name.String(), backends.ErrBadName)

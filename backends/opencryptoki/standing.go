@@ -22,6 +22,9 @@ type standing struct {
 // openStanding opens what stands at parts below base, following no link; nil
 // if nothing does.
 func openStanding(base int, parts []string) (*standing, error) {
+	if insideToken(base, parts) {
+		return nil, fmt.Errorf("it would lie inside another token: %w", backends.ErrBadName)
+	}
 	parent, err := openPath(base, parts)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
@@ -31,10 +34,7 @@ func openStanding(base int, parts []string) (*standing, error) {
 	}
 	defer unix.Close(parent)
 	name := parts[len(parts)-1]
-	switch {
-	case len(parts) > 1 && parts[0] != tpmBase && exists(parent, nvtokName):
-		return nil, fmt.Errorf("it would lie inside another token: %w", backends.ErrBadName)
-	case !exists(parent, name):
+	if !exists(parent, name) {
 		return nil, nil
 	}
 	s := &standing{dir: -1, objects: -1}
@@ -46,6 +46,23 @@ func openStanding(base int, parts []string) (*standing, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// insideToken says whether a directory above the last of parts is a token. Users'
+// TPM tokens may stand in the one that releases 3.8 to 3.11 made for all.
+func insideToken(base int, parts []string) bool {
+	for n := 1; n < len(parts); n++ {
+		dir, err := openPath(base, parts[:n+1])
+		if err != nil {
+			return false // nothing is below it, or it is not to be entered
+		}
+		token := exists(dir, nvtokName)
+		unix.Close(dir)
+		if token && (n > 1 || parts[0] != tpmBase) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *standing) look() (err error) {
