@@ -132,6 +132,9 @@ func (m *merge) assemble() error {
 	if err := m.s.live.rescan(); err != nil {
 		return err
 	}
+	if e := m.s.live.scan.indexEntry; e != nil && e.Flags&format.Refused != 0 {
+		return fmt.Errorf("%s: %s", indexPath, e.Findings[0].Message)
+	}
 	today := m.s.live.scan.index
 	m.newIndex = mergeIndex(today, m.s.order.index, m.lists)
 	newIndex := !bytes.Equal(m.newIndex, today)

@@ -102,18 +102,21 @@ func (s *standing) rescan() (err error) {
 // holdsTokens names a token that stands below this one: users' below a TPM
 // token of releases 3.8 to 3.11.
 func (s *standing) holdsTokens() (name string, err error) {
-	err = readDir(s.dir, func(entry []byte, typ byte) {
-		if typ != unix.DT_DIR || name != "" {
+	lerr := readDir(s.dir, func(entry []byte, typ byte) {
+		if typ != unix.DT_DIR || name != "" || err != nil {
 			return
 		}
-		if fd, err := openDir(s.dir, string(entry)); err == nil {
-			if exists(fd, nvtokName) {
-				name = string(entry)
-			}
-			unix.Close(fd)
+		fd, oerr := openDir(s.dir, string(entry))
+		if oerr != nil {
+			err = fmt.Errorf("cannot look for tokens in %s: %w", entry, oerr)
+			return
 		}
+		if exists(fd, nvtokName) {
+			name = string(entry)
+		}
+		unix.Close(fd)
 	})
-	return name, err
+	return name, errors.Join(err, lerr)
 }
 
 func (s *standing) close() {
