@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"tokar/backends"
 )
 
 // nobody is another user.
@@ -94,6 +96,19 @@ func TestClaim(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Of two runs that begin at once one is busy.
+func TestMadeAtOnce(t *testing.T) {
+	root, _ := base(t, true)
+	late, err := look(root, target)
+	check(t, err)
+	defer late.close()
+	p := built(t, root)
+	if err := late.make(); !errors.Is(err, backends.ErrBusy) {
+		t.Error(err)
+	}
+	check(t, p.Close())
 }
 
 // What comes to stand under a place's name is not removed for it.

@@ -80,7 +80,10 @@ func Open(base *os.Root, target []string) (p *Place, before State, err error) {
 }
 
 func (p *Place) make() (err error) {
-	if err = unix.Mkdirat(p.base, p.name, 0o700); err != nil {
+	if err = unix.Mkdirat(p.base, p.name, 0o700); errors.Is(err, unix.EEXIST) {
+		return backends.ErrBusy // another run was a moment faster
+	}
+	if err != nil {
 		return err
 	}
 	if p.dir, err = p.lock(); err != nil {
