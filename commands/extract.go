@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/urfave/cli/v2"
@@ -159,7 +160,7 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 	var part *stages.PartError
 	switch {
 	case errors.As(err, &part):
-		return x.partway(err, part.Done)
+		return x.partway(part)
 	case err != nil:
 		return left(in.explain(err), "nothing was restored")
 	}
@@ -219,21 +220,27 @@ type extraction struct {
 	renamed *format.Token // the one that --as means
 }
 
-// partway says which tokens were restored, and which were not: the same command
-// again would begin with those that were, and find their old copies in its way.
-func (x *extraction) partway(err error, done []string) error {
-	if len(done) == 0 {
-		return left(err, "the next restore of this token clears up")
+// partway says of a stop after a change which tokens are new, and what to run
+// again.
+func (x *extraction) partway(part *stages.PartError) error {
+	var said, others []string
+	if len(part.Done) > 0 {
+		said = append(said, "restored: "+quoteAll(part.Done))
 	}
-	var others []string
+	if part.Half != "" {
+		said = append(said, quote(part.Half)+" is not as it was, and its next restore clears up")
+	}
 	for _, name := range slices.Sorted(maps.Keys(x.dirs)) {
-		if !slices.Contains(done, name) {
+		if !slices.Contains(part.Done, name) {
 			others = append(others, name)
 		}
 	}
+	if untouched := slices.DeleteFunc(slices.Clone(others), func(n string) bool { return n == part.Half }); len(untouched) > 0 {
+		said = append(said, "not touched: "+quoteAll(untouched))
+	}
 	return &failure{
-		code: codeOf(err), err: err, left: "restored: " + quoteAll(done) + "; the others were not touched",
-		todo: "when that is mended, run it again for the others alone: " + quoteAll(others),
+		code: exitPartway, err: part, left: strings.Join(said, "; "),
+		todo: "when that is mended, run it again for " + quoteAll(others),
 	}
 }
 

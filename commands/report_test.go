@@ -162,12 +162,15 @@ func TestPartway(t *testing.T) {
 	x := &extraction{dirs: map[string]string{"a": "d", "c": "d", "b": "d"}}
 	for _, c := range []struct {
 		done []string
+		half string
 		want string
 	}{
-		{nil, "busy; the next restore of this token clears up"},
-		{[]string{"a"}, "busy; restored: a; the others were not touched; when that is mended, run it again for the others alone: b, c"},
+		{nil, "a", "busy; a is not as it was, and its next restore clears up; not touched: b, c; when that is mended, run it again for a, b, c"},
+		{[]string{"a"}, "", "busy; restored: a; not touched: b, c; when that is mended, run it again for b, c"},
+		{[]string{"a"}, "b", "busy; restored: a; b is not as it was, and its next restore clears up; not touched: c; when that is mended, run it again for b, c"},
+		{[]string{"a", "b"}, "c", "busy; restored: a, b; c is not as it was, and its next restore clears up; when that is mended, run it again for c"},
 	} {
-		err := x.partway(&stages.PartError{Done: c.done, Err: errors.New("busy")}, c.done)
+		err := x.partway(&stages.PartError{Done: c.done, Half: c.half, Err: errors.New("busy")})
 		if got := explain(err); got != c.want || codeOf(err) != exitPartway {
 			t.Errorf("%d %s, want %s", codeOf(err), got, c.want)
 		}

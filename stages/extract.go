@@ -38,6 +38,7 @@ type ExtractOptions struct {
 // not be.
 type PartError struct {
 	Done []string
+	Half string // the one that is not as it was either; its next restore clears up
 	Err  error
 }
 
@@ -229,11 +230,14 @@ func (s *restorer) commit(ctx context.Context) error {
 	for _, t := range staged {
 		findings, err := t.staging.Commit(ctx)
 		if err != nil {
-			err = fmt.Errorf("%s: %w", t.info.Name, err)
-			if len(done) > 0 || errors.Is(err, backends.ErrPartway) {
-				return &PartError{Done: done, Err: err}
+			part := &PartError{Done: done, Err: fmt.Errorf("%s: %w", t.info.Name, err)}
+			if errors.Is(err, backends.ErrPartway) {
+				part.Half = t.info.Name.String()
 			}
-			return err
+			if len(done) == 0 && part.Half == "" {
+				return part.Err
+			}
+			return part
 		}
 		done = append(done, t.info.Name.String())
 		if s.Committed != nil {
