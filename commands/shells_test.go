@@ -63,7 +63,14 @@ func TestShells(t *testing.T) {
 				if len(want) == 1 {
 					want = strings.Fields(want[0])
 				}
-				if got := s.complete("tokar " + c.typed); !slices.Equal(got, append([]string{"tokar"}, want...)) {
+				want = append([]string{"tokar"}, want...)
+				got := s.complete("tokar " + c.typed)
+				for range 2 { // a machine with much to do may take longer than tabTime
+					if !slices.Equal(got, want) {
+						got = s.complete("tokar " + c.typed)
+					}
+				}
+				if !slices.Equal(got, want) {
 					t.Errorf("tokar %s: completed to %q, want %q", c.typed, got, want)
 				}
 			}

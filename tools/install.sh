@@ -4,6 +4,7 @@
 # with DESTDIR, PREFIX, ZSHDIR and PROGRAM as `make install` sets them. ./tokar prints the pages and scripts;
 # PROGRAM may be one for another machine.
 set -euo pipefail
+umask 022 # for directories that are not there yet
 cd "$(dirname "$0")/.."
 
 action=${1:?install.sh put | remove}

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Makes a .deb and an .rpm of each program:
 #   build.sh OUT PROGRAM-linux-ARCH…
-# PACKAGE_VERSION and SOURCE_DATE_EPOCH come from `make packages`. The same commit makes the same bytes.
+# PACKAGE_VERSION and SOURCE_DATE_EPOCH come from `make packages`; nfpm dates everything by the latter. The same
+# commit makes the same bytes.
 set -euo pipefail
+umask 022
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
 
@@ -31,7 +33,6 @@ stage() {
 		cp "$work/licenses" "$licenses/LICENSE.modules"
 		;;
 	esac
-	find "$root" -type d -exec chmod 755 {} + -o -type f -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 }
 
 # contents: nfpm's list of the tree. Of directories only our own are the package's.

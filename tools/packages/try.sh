@@ -64,7 +64,7 @@ elf() {
 }
 
 same_again() {
-	tools/packages/build.sh "$work/again" build/tokar-linux-amd64 >/dev/null
+	(umask 077 && TZ=Asia/Tokyo LC_ALL=C tools/packages/build.sh "$work/again" build/tokar-linux-amd64) >/dev/null
 	local package
 	for package in "$work"/again/*; do
 		cmp "$package" "$packages/$(basename "$package")" || wrong 'made again, a package is another'
@@ -129,7 +129,8 @@ rpms() {
 same_names() { grep -v -e '/licenses/' -e '/doc/tokar/copyright$' -e '/doc/tokar$' -e '/doc/tokar/docs$' | sed 's/vendor-completions/site-functions/' | LC_ALL=C sort; }
 
 make_install() {
-	make install DESTDIR="$work/local" >/dev/null
+	(umask 077 && make install DESTDIR="$work/local") >/dev/null
+	[ -z "$(find "$work/local" -mindepth 1 ! -perm -o=r)" ] || wrong "make install put what not everybody can read"
 	cmp ./tokar "$work/local/usr/local/bin/tokar" || wrong 'make install put another program'
 	used "$work/local/usr/local" site-functions
 	make uninstall DESTDIR="$work/local" >/dev/null
