@@ -367,7 +367,7 @@ func (x *extraction) where(tokens []string) string {
 		return " as " + quote(filepath.Join(x.dirs[tokens[0]], filepath.FromSlash(tokens[0])))
 	}
 	places := slices.Compact(slices.Sorted(maps.Values(x.dirs)))
-	if len(places) == 1 && places[0] != "." {
+	if len(places) == 1 {
 		return " into " + quote(places[0])
 	}
 	return ""
