@@ -139,10 +139,10 @@ func (m *merge) assemble() error {
 	m.newIndex = mergeIndex(today, m.s.order.index, m.lists)
 	newIndex := !bytes.Equal(m.newIndex, today)
 	m.changes = newIndex || m.puts()
-	if m.s.dir < 0 || !m.changes {
+	if !m.changes {
 		return nil
 	}
-	if err := m.link(newIndex); err != nil {
+	if err := m.link(newIndex); err != nil || m.s.dir < 0 {
 		return err
 	}
 	if newIndex {
@@ -191,10 +191,13 @@ func (m *merge) reportKept(found *findings) {
 }
 
 // link links every file of today's TOK_OBJ that is not put, but for an index
-// that is made anew.
+// that is made anew. A dry run looks whether it could.
 func (m *merge) link(newIndex bool) error {
 	live := m.s.live
 	if live.objects < 0 {
+		if exists(live.dir, objectsName) {
+			return fmt.Errorf("%s is no directory; move it away first", objectsName)
+		}
 		return nil
 	}
 	var err error
@@ -205,6 +208,9 @@ func (m *merge) link(newIndex bool) error {
 		}
 		if typ == unix.DT_DIR {
 			err = fmt.Errorf("there is a directory %s/%s: objects cannot be put beside it; move it away first", objectsName, name)
+			return
+		}
+		if m.s.dir < 0 {
 			return
 		}
 		if e := unix.Linkat(live.objects, string(name), m.s.dir, string(name), 0); e != nil {

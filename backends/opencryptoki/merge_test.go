@@ -78,6 +78,28 @@ func TestNextName(t *testing.T) {
 	}
 }
 
+// What no object can be put beside is refused before anything starts.
+func TestMergeRefused(t *testing.T) {
+	for what, change := range map[string]func(base string){
+		"a directory among objects": func(base string) { check(t, os.Mkdir(base+"/swtok/TOK_OBJ/sub", 0o770)) },
+		"a link for TOK_OBJ": func(base string) {
+			check(t, os.Rename(base+"/swtok/TOK_OBJ", base+"/away"))
+			check(t, os.Symlink("../away", base+"/swtok/TOK_OBJ"))
+		},
+	} {
+		base := stand(t, fixtureDir+"/swtok-old-small")
+		check(t, os.Remove(base+"/swtok/TOK_OBJ/"+single))
+		change(base)
+		info, records := readToken(t, fixtureDir+"/swtok-old-small")
+		info.Name = format.NameOf("swtok")
+		for _, dry := range []bool{true, false} {
+			if _, _, err := put(t, base, info, records, backends.RestoreOptions{DryRun: dry}); err == nil || !strings.Contains(err.Error(), "move it away first") {
+				t.Errorf("%s, dry run %v: %v", what, dry, err)
+			}
+		}
+	}
+}
+
 // Single objects: what is there stays, in every respect.
 func TestMerge(t *testing.T) {
 	const tok = fixtureDir + "/swtok-old-small"

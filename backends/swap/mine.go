@@ -22,9 +22,20 @@ func mine(dir int) error {
 		return err
 	}
 	if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
-		return fmt.Errorf("it is user %d's, with mode %04o, and was not left by a restore of yours; look what it is, then move it away", st.Uid, st.Mode&0o7777)
+		return fmt.Errorf("it is user %d's, with mode %04o, and was not left by a restore of yours; %s", st.Uid, st.Mode&0o7777, moveAway)
 	}
 	return nil
+}
+
+const moveAway = "look what it is, then move it away"
+
+// open opens what stands under a name that places have.
+func (p *Place) open(name string) (int, error) {
+	fd, err := openDir(p.base, name)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		err = errors.New("it is no directory, and was not left by a restore; " + moveAway)
+	}
+	return fd, err
 }
 
 // claim makes sure that a directory is the empty one that was just made. What a

@@ -36,6 +36,14 @@ func TestPlanted(t *testing.T) {
 		"another token": func(t *testing.T, dir string) {
 			check(t, os.Rename(dir+"/other", dir+"/"+name))
 		},
+		"a link": func(t *testing.T, dir string) {
+			check(t, os.Rename(dir+"/other", dir+"/"+name+Suffix+"x"))
+			check(t, os.Symlink(name+Suffix+"x", dir+"/"+name))
+		},
+		"a link as debris": func(t *testing.T, dir string) {
+			check(t, os.Rename(dir+"/other", dir+"/"+name+Suffix+"x"))
+			check(t, os.Symlink(name+Suffix+"x", dir+"/"+name+Suffix))
+		},
 		"another token as debris": func(t *testing.T, dir string) {
 			check(t, os.Rename(dir+"/other", dir+"/"+name+Suffix))
 		},
@@ -46,11 +54,14 @@ func TestPlanted(t *testing.T) {
 			check(t, os.Chmod(dir+"/other", 0o770))
 			check(t, os.WriteFile(dir+"/other/content", []byte("treasure"), 0o600))
 			plant(t, dir)
+			if _, err := Look(root, target); err == nil || !strings.Contains(err.Error(), "look what it is, then move it away") {
+				t.Error(err)
+			}
 			if _, _, err := Open(root, target); err == nil || !strings.Contains(err.Error(), "look what it is, then move it away") {
 				t.Error(err)
 			}
 			found := false
-			for _, at := range []string{"", "/new", Suffix} {
+			for _, at := range []string{"", "/new", Suffix, Suffix + "x"} {
 				b, _ := os.ReadFile(dir + "/" + name + at + "/content")
 				found = found || string(b) == "treasure"
 			}

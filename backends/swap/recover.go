@@ -245,7 +245,7 @@ func (p *Place) recover() (State, error) {
 
 // adopt opens what a run that was killed while it cleared up has left.
 func (p *Place) adopt() (err error) {
-	p.stale, err = openDir(p.base, p.debris())
+	p.stale, err = p.open(p.debris())
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}

@@ -110,6 +110,9 @@ func Look(base *os.Root, target []string) (State, error) {
 	}
 	defer p.close()
 	state, err := p.judge()
+	if err == nil {
+		err = p.adopt()
+	}
 	if err != nil {
 		return state, fmt.Errorf("%s: %w", p.name, err)
 	}
@@ -143,9 +146,9 @@ func (p *Place) Scratch() int { return p.dir }
 
 // lock opens the place and locks it.
 func (p *Place) lock() (int, error) {
-	fd, err := openDir(p.base, p.name)
+	fd, err := p.open(p.name)
 	if err != nil {
-		return -1, fmt.Errorf("%s: %w", p.name, err)
+		return -1, err
 	}
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		unix.Close(fd)
