@@ -106,9 +106,9 @@ func (c *completion) operand(text, about string) {
 }
 
 // escapePattern writes a name as the pattern that matches it and no other.
-func escapePattern(name string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
-}
+func escapePattern(name string) string { return wildcards.Replace(name) }
+
+var wildcards = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 
 var errNotNow = errors.New("not without asking")
 
