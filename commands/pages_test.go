@@ -1,0 +1,318 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The pages for operators are run as they are written. What is indented by four
+// blanks is typed, or is a session: where a block begins with "$ ", the lines
+// without it are what the terminal shows. A fenced block of sh is a file of the
+// name that stands before it. Each page runs in a world of its own, where the
+// absolute paths lead into a scratch directory, and ssh, aws and the like are
+// stand-ins that keep files there.
+
+// prepared is what a page takes for granted, and what happens on the host
+// between its lines.
+type prepared struct {
+	before string            // a script
+	at     map[string]string // scripts, each to run before the first command with these words
+}
+
+var pages = map[string]prepared{
+	"README.md": {at: map[string]string{
+		"tokar check": "truncate -s 100 $W/var/lib/opencryptoki/swtok/TOK_OBJ/10000000",
+	}},
+	"docs/BACKUP.md": {at: map[string]string{
+		"mkdir trial": "cp $W/vault/host7.tokar .",
+	}},
+	"docs/CRON.md": {},
+	"docs/JSON.md": {before: archived},
+	"docs/KEYS.md": {before: "rm -f *.key *.pub $W/etc/tokar/*"},
+	"docs/OBJECT-STORAGE.md": {at: map[string]string{
+		"rclone rcat": "rm -f host7.tokar",
+	}},
+	"docs/RESTORE.md": {before: archived + "; cp host7.tokar backup.tokar; rm -r $W/var/lib/opencryptoki/newtok", at: map[string]string{
+		"tokar x": "rm -rf $W/var/lib/opencryptoki/swtok.tokar-old",
+	}},
+	"docs/VERIFY.md": {before: archived + "; cp host7.tokar monday.tokar; cp host7.tokar tuesday.tokar"},
+}
+
+// archived makes the archive that pages speak of.
+const archived = "tokar create -q -R restore.key.pub --verifier-file verify.key.pub -f host7.tokar swtok; cp host7.tokar $W/vault"
+
+// reference are pages without anything to type.
+var reference = []string{"docs/DESIGN.md", "docs/FORMAT.md", "docs/SECURITY.md"}
+
+func TestPages(t *testing.T) {
+	found, err := filepath.Glob("../docs/*.md")
+	must(t, err)
+	for _, path := range append(found, "../README.md") {
+		name := strings.TrimPrefix(path, "../")
+		p, ok := pages[name]
+		if slices.Contains(reference, name) {
+			continue
+		}
+		if !ok {
+			t.Errorf("%s: say in pages or reference what it is", name)
+			continue
+		}
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(path)
+			must(t, err)
+			world := newWorld(t)
+			steps := readPage(t, world, string(text))
+			if len(steps) == 0 {
+				t.Fatal("there is nothing to type on this page")
+			}
+			all := world.run(t, p, steps)
+			for i, s := range steps {
+				s.judge(t, world, all[i], i+1 < len(steps) && steps[i+1].typed == "echo $?")
+			}
+		})
+	}
+}
+
+// Commands and flags that stand in the text are not run, but tokar must take
+// them for its own.
+func TestCommandsInText(t *testing.T) {
+	known := map[string]bool{"--help": true, "--version": true, "--expected-size": true} // the last is aws's
+	for _, c := range table() {
+		for _, f := range c.flags {
+			for _, n := range f.Names() {
+				known["--"+n] = len(n) > 1
+			}
+		}
+	}
+	for name := range pages {
+		text, err := os.ReadFile(filepath.Join("..", name))
+		must(t, err)
+		for _, span := range regexp.MustCompile("`([^`\n]*)`").FindAllStringSubmatch(string(text), -1) {
+			words := strings.Fields(span[1][strings.LastIndex(span[1], "| ")+1:])
+			switch {
+			case len(words) > 0 && strings.HasPrefix(words[0], "--"):
+				if flag, _, _ := strings.Cut(words[0], "="); !known[flag] {
+					t.Errorf("%s: %s: no command has that flag", name, span[1])
+				}
+			case len(words) > 1 && words[0] == "tokar":
+				if _, err := parse(words[1:], table()); err != nil {
+					t.Errorf("%s: %s: %v", name, span[1], err)
+				}
+			}
+		}
+	}
+}
+
+// A step is a command of a page, and what the page says that it shows.
+type step struct {
+	typed   string
+	shown   []string
+	session bool // what is shown is all that comes
+}
+
+var cronLine = regexp.MustCompile(`^[0-9*]+ [0-9*]+ \* \* \* `)
+
+// readPage takes a page apart, and makes the files that it shows.
+func readPage(t *testing.T, world *world, text string) (steps []step) {
+	session, file, block := false, "", ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		typed, indented := strings.CutPrefix(line, "    ")
+		switch {
+		case file != "" && line == "```":
+			must(t, os.MkdirAll(filepath.Dir(file), 0o700))
+			must(t, os.WriteFile(file, []byte(world.here(block)), 0o755))
+			file, block = "", ""
+		case file != "":
+			block += line + "\n"
+		case line == "```sh":
+			named := regexp.MustCompile("`(/[^`]*)`").FindAllStringSubmatch(text[:strings.Index(text, "```sh")], -1)
+			file = world.here(named[len(named)-1][1])
+		case !indented:
+			session = false
+		case strings.HasPrefix(typed, "make "):
+			areTargets(t, typed)
+		case strings.HasPrefix(typed, "$ "):
+			session = true
+			steps = append(steps, step{typed: typed[2:], session: true})
+		case session:
+			last := &steps[len(steps)-1]
+			last.shown = append(last.shown, typed)
+		default:
+			steps = append(steps, step{typed: cronLine.ReplaceAllString(typed, "")})
+		}
+	}
+	return steps
+}
+
+// areTargets looks for targets of make, which CI runs.
+func areTargets(t *testing.T, typed string) {
+	makefile, err := os.ReadFile("../Makefile")
+	must(t, err)
+	typed, _, _ = strings.Cut(typed, "#")
+	for _, m := range regexp.MustCompile(`\bmake ([a-z]+)`).FindAllStringSubmatch(typed, -1) {
+		if !regexp.MustCompile(`(?m)^` + m[1] + `:.* ## `).Match(makefile) {
+			t.Errorf("make has no target %s", m[1])
+		}
+	}
+}
+
+// came is what came of a step.
+type came struct {
+	text string
+	code string
+}
+
+// judge compares what came with what the page says. A command succeeds; in
+// a session it may have findings, or fail where the exit code is asked for next.
+func (s step) judge(t *testing.T, w *world, got came, asked bool) {
+	t.Helper()
+	shown := strings.Join(s.shown, "\n")
+	if found := got.code == "1" && s.session && strings.Contains(got.text, " finding"); got.code != "0" && !found && !asked {
+		t.Errorf("$ %s\n%sexit code %s", s.typed, got.text, got.code)
+		return
+	}
+	if !s.session {
+		return
+	}
+	want := strings.ReplaceAll(regexp.QuoteMeta(constant(shown)), "\n…", `(?s:\n.*)?`)
+	want = strings.ReplaceAll(strings.TrimPrefix(want, "…"), "…", ".*")
+	if s.shown == nil || regexp.MustCompile(`^…$`).MatchString(shown) {
+		want = `(?s:.*)`
+	}
+	if text := constant(w.there(strings.TrimSuffix(got.text, "\n"))); !regexp.MustCompile(`^` + want + `$`).MatchString(text) {
+		t.Errorf("$ %s\n%s\nthe page shows\n%s", s.typed, text, shown)
+	}
+}
+
+// constant is a terminal's text without what is another each time.
+func constant(text string) string {
+	for _, v := range []struct{ varies, name string }{
+		{`\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ`, "TIME"},
+		{`\bage1[0-9a-z]+`, "KEY"},
+		{`made on \S+ by ("[^"]*"|\S+);`, "made on HOST;"},
+		{`whole: [0-9.]+ KiB,`, "whole: SIZE,"},
+	} {
+		text = regexp.MustCompile(v.varies).ReplaceAllString(text, v.name)
+	}
+	return text
+}
+
+// A world is a directory in which a page runs.
+type world struct{ dir string }
+
+// standIns keep what they are given in files of the world.
+var standIns = map[string]string{
+	"ssh":    `host=$1; shift; cd "$W/$host" && exec sh -c "$*"`,
+	"mail":   `{ echo "$*"; cat; } >> "$W/mail"`,
+	"sleep":  `echo "$*" >> "$W/slept"`,
+	"aws":    "from=$3 to=$4\n" + bucket + `[ "$1 $2" = "s3 cp" ] || [ "$1 $2" = "s3 mv" ] || exit 2; copy; [ "$2" = cp ] || rm "$from"`,
+	"rclone": "verb=$1 from=${2#vault:} to=${3#vault:}\ncd \"$W/bucket\" && case $verb in rcat) cat > \"$(basename \"$from\")\" ;; cat) cat \"$(basename \"$from\")\" ;; moveto) mv \"$(basename \"$from\")\" \"$(basename \"$to\")\" ;; *) exit 2 ;; esac",
+	"curl":   `while [ $# -gt 1 ]; do case $1 in --upload-file) up=$2; shift ;; --fail|--silent|--show-error) ;; *) exit 2 ;; esac; shift; done; at=$W/bucket/$(basename "$1"); [ -n "$up" ] || exec cat "$at"; [ "$up" != - ] || up=/dev/stdin; cat "$up" > "$at"`,
+}
+
+// bucket is aws's: s3:// names lead to files, - to the pipe.
+const bucket = `file() { case $1 in -) echo "$2" ;; s3://*) echo "$W/bucket/$(basename "$1")" ;; *) echo "$1" ;; esac; }
+from=$(file "$from" /dev/stdin) to=$(file "$to" /dev/stdout)
+copy() { cat "$from" > "$to"; }
+`
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t.TempDir()}
+	for name, script := range standIns {
+		path := filepath.Join(w.dir, "bin", name)
+		must(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		must(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o700))
+	}
+	base := filepath.Join(w.dir, "var/lib/opencryptoki")
+	for _, dir := range []string{base, filepath.Join(w.dir, "var/backups"), filepath.Join(w.dir, "etc/tokar"), filepath.Join(w.dir, "vault"), filepath.Join(w.dir, "bucket")} {
+		must(t, os.MkdirAll(dir, 0o700))
+	}
+	must(t, copyToken(filepath.Join(fixtures, "swtok-old-small"), filepath.Join(base, "swtok")))
+	must(t, copyToken(filepath.Join(fixtures, "swtok-new-small"), filepath.Join(base, "newtok")))
+	return w
+}
+
+// absolute is a path of the real host's in a command.
+var absolute = regexp.MustCompile(`(^|[\s='"(>])/(var|etc|usr/local)/`)
+
+// here is a command or path as it is in the world, there as pages have it.
+func (w *world) here(text string) string  { return absolute.ReplaceAllString(text, "${1}"+w.dir+"/$2/") }
+func (w *world) there(text string) string { return strings.ReplaceAll(text, w.dir, "") }
+
+// run runs the steps in one shell, whose terminal answers each question with a
+// passphrase.
+func (w *world) run(t *testing.T, p prepared, steps []step) (all []came) {
+	t.Helper()
+	script := "exec 3>&- 2>&1\ncp -rp $W/var/lib/opencryptoki/swtok .\n" +
+		"for k in restore verify; do tokar keygen -q -o $k.key; done\n" +
+		"cp restore.key.pub $W/etc/tokar/recipients; cp verify.key.pub $W/etc/tokar/verifiers\n"
+	if steps[0].session { // a tour begins with nothing
+		script = "exec 3>&- 2>&1\ncp -rp $W/var/lib/opencryptoki/swtok .\n"
+	}
+	script += p.before + "\n"
+	said := map[string]bool{}
+	for _, s := range steps {
+		for words, between := range p.at {
+			if strings.Contains(s.typed, words) && (!said[words] || words == "tokar x") {
+				said[words] = true
+				script += between + "\n"
+			}
+		}
+		script += "echo '" + mark + "'\n(exit $code)\n" + w.here(s.typed) + "\ncode=$?\necho \"" + mark + "$code\"\n"
+	}
+	must(t, os.WriteFile(filepath.Join(w.dir, "page.sh"), []byte(script), 0o600))
+	master, tty := pseudoTerminal(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*hang)
+	defer cancel()
+	c := exec.CommandContext(ctx, "bash", "../page.sh")
+	c.WaitDelay = time.Second
+	c.Dir = filepath.Join(w.dir, "work")
+	must(t, os.Mkdir(c.Dir, 0o700))
+	c.Env = append(os.Environ(), "W="+w.dir, "code=0", "TOKAR_IDENTITY=", "TOKAR_RECIPIENTS_FILE=",
+		"PATH="+strings.Join([]string{filepath.Join(w.dir, "bin"), filepath.Join(w.dir, "usr/local/sbin"), os.Getenv("PATH")}, ":"))
+	c.ExtraFiles = []*os.File{tty}
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 3}
+	var printed bytes.Buffer
+	c.Stdout, c.Stderr = &printed, &printed
+	must(t, c.Start())
+	go answer(master)
+	err := c.Wait()
+	parts := strings.Split(printed.String(), mark)
+	if len(parts) != 2*len(steps)+1 {
+		t.Fatalf("the page stopped: %v\n%s", err, printed.String())
+	}
+	for i := range steps {
+		code, _, _ := strings.Cut(parts[2*i+2], "\n")
+		all = append(all, came{strings.TrimPrefix(parts[2*i+1], "\n"), code})
+	}
+	return all
+}
+
+const mark = "@@@@"
+
+// answer types a passphrase whenever it is asked.
+func answer(master *os.File) {
+	b := make([]byte, 4096)
+	for {
+		n, err := master.Read(b)
+		if err != nil {
+			return
+		}
+		if bytes.HasSuffix(b[:n], []byte(": ")) {
+			fmt.Fprintln(master, "a passphrase")
+		}
+	}
+}
