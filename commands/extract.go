@@ -128,6 +128,9 @@ func existingOf(s *session, c *cli.Context) (backends.RestoreOptions, error) {
 	if o.Replace {
 		said++
 	}
+	if o.Fresh && o.Overwrite {
+		return o, usagef(s.name, "--keep-existing and --overwrite exclude each other")
+	}
 	if said > 1 {
 		return o, usagef(s.name, "--keep-pins, --roll-back-pins and --replace-token exclude each other")
 	}

@@ -125,6 +125,9 @@ func (s *staging) commit(ctx context.Context) error {
 		return s.merge.commit()
 	}
 	parts := s.token.Name.Components()
+	if insideToken(s.base, parts) { // one of the same archive, put in its place just now
+		return errInside
+	}
 	parent, err := s.makeParents(parts[:len(parts)-1])
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -257,27 +256,5 @@ func TestTokenInsideToken(t *testing.T) {
 		if inside := errors.Is(err, backends.ErrBadName); inside != (name == "swtok") {
 			t.Errorf("%s/x: %v", name, err)
 		}
-	}
-}
-
-// No token is restored into another one, however deep.
-func TestInsideAnother(t *testing.T) {
-	base := stand(t, fixtureDir+"/swtok-old-small")
-	check(t, os.Mkdir(base+"/swtok/sub", 0o770))
-	info, records := readToken(t, fixtureDir+"/swtok-old-small")
-	before := files(t, base)
-	for _, name := range []format.Name{
-		format.NameOf("swtok", "x"), format.NameOf("swtok", "sub", "x"), format.NameOf("swtok", "new", "x", "y"),
-		format.NameOf("swtok", "TOK_OBJ", "x"), format.NameOf("tpm", "TOK_OBJ"),
-	} {
-		info.Name = name
-		for _, o := range []backends.RestoreOptions{{Whole: true}, {Whole: true, DryRun: true}, {}} {
-			if _, _, err := put(t, base, info, records, o); !errors.Is(err, backends.ErrBadName) {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-	}
-	if !maps.Equal(before, files(t, base)) {
-		t.Error("something changed")
 	}
 }

@@ -23,7 +23,7 @@ type standing struct {
 // if nothing does.
 func openStanding(base int, parts []string) (*standing, error) {
 	if insideToken(base, parts) {
-		return nil, fmt.Errorf("it would lie inside another token: %w", backends.ErrBadName)
+		return nil, errInside
 	}
 	parent, err := openPath(base, parts)
 	if errors.Is(err, unix.ENOENT) {
@@ -47,6 +47,8 @@ func openStanding(base int, parts []string) (*standing, error) {
 	}
 	return s, nil
 }
+
+var errInside = fmt.Errorf("it would lie inside another token: %w", backends.ErrBadName)
 
 // insideToken says whether a directory above the last of parts is a token. Users'
 // TPM tokens may stand in the one that releases 3.8 to 3.11 made for all.
