@@ -40,8 +40,8 @@ var advice = map[string]string{
 	NotKept:     "an archive keeps lists of up to 128 entries, no user and no group twice; shorten the list, or keep beside the archive what getfacl says",
 	UnknownName: "make the user or group and extract again, or set owner, group and list by hand",
 	NotSet:      "extract again as root, or set it by hand",
-	PINsKept:    "nothing, if you know the PINs of today; else extract again with --roll-back-pins",
-	Dropped:     "nothing, if they are not wanted; else put them back from the old copy beside the token, or from a later archive",
+	PINsKept:    "if you know the PINs of today there is nothing to do; else extract again with --roll-back-pins",
+	Dropped:     "if they are wanted, put them back from the old copy beside the token, or from a later archive",
 	Segment:     "remove the shared memory when no program uses the token any more",
 	NewIndex:    "restore the whole token if it is to have the index of the archive",
 }

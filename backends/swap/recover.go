@@ -175,10 +175,16 @@ func (l *left) compare(base int) (State, error) {
 	if err != nil {
 		return Clean, err
 	}
-	if l.journal == nil && built == 0 {
+	old, err := inode(l.dir, oldName)
+	switch {
+	case err != nil:
+		return Clean, err
+	case l.journal == nil && old != 0: // somebody took the journal away
+		return Clean, errors.New(oldName + " is in it, and nothing says where that belongs; " +
+			"look yourself what belongs where, then remove the directory")
+	case l.journal == nil && built == 0:
 		return Remains, nil
-	}
-	if l.journal == nil {
+	case l.journal == nil:
 		return Stopped, nil
 	}
 	there := uint64(0)
@@ -191,10 +197,7 @@ func (l *left) compare(base int) (State, error) {
 	if err != nil {
 		return Clean, err
 	}
-	old, err := inode(l.dir, oldName)
 	switch {
-	case err != nil:
-		return Clean, err
 	case there == l.inode:
 		return Swapped, nil
 	case there == 0 && old != 0 && built == l.inode:

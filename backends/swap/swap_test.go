@@ -266,6 +266,9 @@ func TestNotUnderstood(t *testing.T) {
 			check(t, os.Rename(dir+"/tok", dir+"/mine"))
 			check(t, os.Mkdir(dir+"/tok", 0o700))
 		},
+		"journal taken away between two renames": func(t *testing.T, p *Place, dir string) {
+			check(t, os.Rename(dir+"/tok", dir+"/"+p.name+"/old"))
+		},
 		"swapped, then moved away": func(t *testing.T, p *Place, dir string) {
 			check(t, p.writeJournal(target, "tok.old"))
 			check(t, p.exchange(p.base, "tok", inodeOf(t, dir+"/tok")))
