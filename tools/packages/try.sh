@@ -115,18 +115,20 @@ used() (
 	fi
 )
 
-# Both kinds of package have the same files, but where each has its licenses and zsh's script.
+# Both kinds of package have the same files, but where each has its licenses, its changelog and zsh's script.
 rpms() {
 	local rpm
 	for rpm in "$packages"/*.rpm; do
 		rpm -K --nosignature "$rpm" >/dev/null || wrong "$rpm is damaged"
 		[ -z "$(rpm -qp --scripts "$rpm" 2>/dev/null)" ] || wrong "$rpm runs scripts"
+		[ "$(rpm -qp --licensefiles "$rpm" 2>/dev/null | wc -l)" = 2 ] || wrong "$rpm lacks a license"
+		rpm -qp --docfiles "$rpm" 2>/dev/null | grep -q man1/tokar.1.gz || wrong "$rpm has no documents"
 		diff <(rpm -qlp "$rpm" 2>/dev/null | same_names) <(dpkg-deb --fsys-tarfile "$packages"/*_amd64.deb | tar t | grep -v '/$' | sed 's/^\.//' | same_names) ||
 			wrong "$rpm has other files than the .deb"
 	done
 	echo 'the .rpms: whole, without scripts, and with the files of the .deb'
 }
-same_names() { grep -v -e '/licenses/' -e '/doc/tokar/copyright$' -e '/doc/tokar$' -e '/doc/tokar/docs$' | sed 's/vendor-completions/site-functions/' | LC_ALL=C sort; }
+same_names() { grep -v -e '/licenses/' -e '/doc/tokar/copyright$' -ie '/doc/tokar/changelog' -e '/doc/tokar$' -e '/doc/tokar/docs$' | sed 's/vendor-completions/site-functions/' | LC_ALL=C sort; }
 
 make_install() {
 	(umask 077 && make install DESTDIR="$work/local") >/dev/null
