@@ -28,7 +28,7 @@ func TestSwapped(t *testing.T) {
 			"swtok", "swtok/TOK_OBJ", "swtok/NVTOK.DAT", "swtok/MK_SO", "swtok.tokar-old",
 		},
 		"swtok single": {
-			".swtok.tokar-new", ".swtok.tokar-new/new", ".swtok.tokar-new/new/10000000", ".swtok.tokar-new/NVTOK.DAT",
+			".swtok.tokar-new", ".swtok.tokar-new/new", ".swtok.tokar-new/new/10000000", ".swtok.tokar-new/scratch",
 			"swtok", "swtok/TOK_OBJ", "swtok/TOK_OBJ/00000000", "swtok/TOK_OBJ/OBJ.IDX", "swtok/NVTOK.DAT",
 		},
 	}

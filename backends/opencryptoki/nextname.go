@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tokar/backends/swap"
 	"tokar/format"
 )
 
@@ -113,7 +114,7 @@ func (m *merge) raise() error {
 	}
 	raiseNext(f.data, others)
 	dir := m.s.swap.Scratch()
-	fd, err := openat(dir, []byte(nvtokName), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	fd, err := openat(dir, []byte(swap.ScratchName), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func (m *merge) raise() error {
 	if err = errors.Join(err, unix.Fsync(fd), unix.Close(fd)); err != nil {
 		return err
 	}
-	if err := unix.Renameat(dir, nvtokName, m.s.live.dir, nvtokName); err != nil {
+	if err := unix.Renameat(dir, swap.ScratchName, m.s.live.dir, nvtokName); err != nil {
 		return err
 	}
 	return unix.Fsync(m.s.live.dir)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,7 +16,8 @@ import (
 // removed. So a place counts only where nobody else can have made it or put
 // anything in it, and is removed only through what was opened.
 
-// mine refuses a directory that no run of this user can have left.
+// mine refuses a directory that no run of this user can have left: somebody
+// else's, and a token of this user's that was given the name.
 func mine(dir int) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(dir, &st); err != nil {
@@ -24,7 +26,14 @@ func mine(dir int) error {
 	if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
 		return fmt.Errorf("it is user %d's, with mode %04o, and was not left by a restore of yours; %s", st.Uid, st.Mode&0o7777, moveAway)
 	}
-	return nil
+	known := []string{newName, oldName, journalName, temporary, ScratchName}
+	there, err := names(dir, len(known)+1)
+	for _, name := range there {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("it holds %q, which no restore put there; %s", name, moveAway)
+		}
+	}
+	return err
 }
 
 const moveAway = "look what it is, then move it away"
@@ -42,16 +51,15 @@ func (p *Place) open(name string) (int, error) {
 // file made there belongs to is asked of the file system: some give everything
 // to one user.
 func claim(dir int) error {
-	const probe = journalName + ".tmp"
 	if some, err := names(dir, 1); len(some) > 0 || err != nil {
 		return errors.Join(errUnexpected, err)
 	}
-	fd, err := unix.Openat(dir, probe, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	fd, err := unix.Openat(dir, temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return err
 	}
 	var file, its unix.Stat_t
-	err = errors.Join(unix.Fstat(fd, &file), unix.Fstat(dir, &its), unix.Close(fd), unix.Unlinkat(dir, probe, 0))
+	err = errors.Join(unix.Fstat(fd, &file), unix.Fstat(dir, &its), unix.Close(fd), unix.Unlinkat(dir, temporary, 0))
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,14 @@ func TestPlanted(t *testing.T) {
 			j := journal{[]string{"tok"}, inodeOf(t, dir+"/tok"), "NVTOK.DAT"}
 			check(t, os.WriteFile(dir+"/"+name+"/journal", j.text(), 0o600))
 		},
+		"another user's token as a place": func(t *testing.T, dir string) {
+			check(t, os.Chmod(dir+"/other", 0o700))
+			check(t, os.Rename(dir+"/other", dir+"/"+name))
+		},
+		"another user's token as debris": func(t *testing.T, dir string) {
+			check(t, os.Chmod(dir+"/other", 0o700))
+			check(t, os.Rename(dir+"/other", dir+"/"+name+Suffix))
+		},
 		"another token": func(t *testing.T, dir string) {
 			check(t, os.Rename(dir+"/other", dir+"/"+name))
 		},

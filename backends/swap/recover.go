@@ -85,7 +85,6 @@ func (p *Place) writeJournal(target []string, keep string) error {
 		return err
 	}
 	j := journal{target, st.Ino, keep}
-	const temporary = journalName + ".tmp"
 	fd, err := unix.Openat(p.dir, temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return err

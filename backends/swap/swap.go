@@ -35,6 +35,10 @@ const (
 	newName     = "new"
 	oldName     = "old"
 	journalName = "journal"
+	temporary   = "journal.tmp"
+
+	// ScratchName is what a file made in the place itself is called.
+	ScratchName = "scratch"
 )
 
 // Place is where a directory is built. It belongs to one run at a time.
@@ -140,7 +144,7 @@ func look(base *os.Root, target []string) (*Place, error) {
 // Dir is a descriptor of the directory being built.
 func (p *Place) Dir() int { return p.work }
 
-// Scratch is a descriptor of the place itself, for a file that is to be renamed
+// Scratch is a descriptor of the place itself, for a ScratchName that is to be renamed
 // to where it belongs.
 func (p *Place) Scratch() int { return p.dir }
 
