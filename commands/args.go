@@ -66,7 +66,9 @@ func unknownCommand(table []*command, word string, bundle error) error {
 	}
 	var names []string
 	for _, c := range table {
-		names = append(names, c.name)
+		if !c.hidden {
+			names = append(names, c.name)
+		}
 	}
 	if near := nearest(word, names); near != "" && !bundleLike(word) && word[0] != '-' {
 		return usagef("", "unknown command %s, did you mean %s", quote(word), near)
