@@ -137,8 +137,20 @@ func TestRemovedByName(t *testing.T) {
 	check(t, os.Rename(dir+"/"+p.name, dir+"/away"))
 	check(t, os.Mkdir(dir+"/"+p.name, 0o700))
 	check(t, os.Rename(dir+"/tok", dir+"/"+p.name+"/new"))
-	if err := p.Close(); !errors.Is(err, errUnexpected) {
+	if err := p.Close(); !errors.Is(err, unix.ENOTEMPTY) {
 		t.Error(err)
 	}
 	holds(t, dir+"/"+p.name, "new:old")
+}
+
+// Nor does a FIFO there make the run wait.
+func TestFIFOByName(t *testing.T) {
+	root, dir := base(t, true)
+	p := built(t, root)
+	check(t, os.Rename(dir+"/"+p.name, dir+"/away"))
+	check(t, unix.Mkfifo(dir+"/"+p.name, 0o600))
+	if err := p.Close(); !errors.Is(err, unix.ENOTDIR) {
+		t.Error(err)
+	}
+	holds(t, dir+"/away")
 }
