@@ -4,14 +4,19 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"tokar/backends"
 )
 
-// changed says whether the token's list of objects is another than the new
-// TOK_OBJ was built from. (That OBJ.IDX was linked changed its time.)
+// Before Linux 6.13 files are stamped with a clock that ticks every 1 to 10 ms:
+// of two changes within a tick the second does not show.
+const tick = 20 * time.Millisecond
+
+// changed says whether the token's list of objects is, or may be, another than
+// the new TOK_OBJ was built from. (That OBJ.IDX was linked changed its time.)
 func (m *merge) changed() (bool, error) {
 	live := m.s.live
 	var index []byte
@@ -22,7 +27,8 @@ func (m *merge) changed() (bool, error) {
 		}
 		index = f.data
 	}
-	return watch(live.dir, live.objects).objects != live.watched.objects || !bytes.Equal(index, live.scan.index), nil
+	fresh := live.looked.Sub(time.Unix(0, live.watched.objects.ctime)) < tick
+	return fresh || watch(live.dir, live.objects).objects != live.watched.objects || !bytes.Equal(index, live.scan.index), nil
 }
 
 // again builds the new TOK_OBJ from what is there now, under the token's lock:

@@ -3,6 +3,7 @@ package opencryptoki
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -14,9 +15,10 @@ type standing struct {
 	dir, objects int // descriptors; of TOK_OBJ -1 if there is none
 	inode        uint64
 	scan         *scan
-	watched      watched
-	bare         bool // directories only, as packages make them for each token
-	unused       bool // as the library makes a token of those: nobody initialised it
+	looked       time.Time
+	watched      watched // at that time
+	bare         bool    // directories only, as packages make them for each token
+	unused       bool    // as the library makes a token of those: nobody initialised it
 }
 
 // openStanding opens what stands at parts below base, following no link; nil
@@ -88,7 +90,7 @@ func (s *standing) look() (err error) {
 
 // rescan lists the directories, and from then on watches for changes.
 func (s *standing) rescan() (err error) {
-	s.watched = watch(s.dir, s.objects)
+	s.looked, s.watched = time.Now(), watch(s.dir, s.objects)
 	f, err := readFile(s.dir, []byte(nvtokName), make([]byte, nvtokNew+icsfRecord+1))
 	if err != nil && !ofEntry(err) {
 		return fmt.Errorf("cannot read %s: %w", nvtokName, err)
