@@ -29,6 +29,11 @@ bash-completion       | test -e /usr/share/bash-completion/bash_completion    | 
 zsh                   | command -v zsh                                        | nothing is completed in zsh
 fish                  | command -v fish                                       | nothing is completed in fish
 rpm                   | command -v rpm                                        | nobody looks into the .rpm
+jq                    | command -v jq                                         | examples that read the JSON lines are not run
+gpg                   | command -v gpg gpgconf                                | a PGP message is not told from an archive
+sqlite3               | command -v sqlite3                                    | a database is not told from an archive
+zip                   | command -v zip                                        | zip is not told from an archive
+bzip2                 | command -v bzip2                                      | bzip2 is not told from an archive
 gcc                   | command -v gcc                                       | the race detector does not run
 '
 
