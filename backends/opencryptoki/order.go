@@ -59,18 +59,18 @@ func (s *staging) Order(r *format.Record, left bool) error {
 	return nil
 }
 
-// state notes a file of the PIN state that does not come.
+// state notes a file of the PIN state that does not come. (What a TPM token has
+// beside NVTOK.DAT may well be kept off the disk.)
 func (o *order) state(r *format.Record, left bool) {
-	switch {
+	switch name := r.Name.String(); {
+	case name != nvtokName && name != soKeyName && name != userKeyName:
 	case !left || r.Flags&format.Vanished != 0:
-		delete(o.lacking, r.Name.String())
+		delete(o.lacking, name)
 	case r.Supersedes == format.NoSeq: // else what came first stays
 		if o.lacking == nil {
 			o.lacking = map[string]bool{}
 		}
-		if len(o.lacking) < maxStateFiles {
-			o.lacking[r.Name.String()] = true
-		}
+		o.lacking[name] = true
 	}
 }
 
