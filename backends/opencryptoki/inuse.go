@@ -92,13 +92,18 @@ func (p place) below(base fileID) bool {
 	return false
 }
 
-// mappedBy names a process that maps the token's shared memory.
+// mappedBy names a process that maps the token's shared memory. Where that is
+// another user's, whose processes are not for us to see, one may.
 func (p place) mappedBy(use *usage) string {
 	for _, segment := range p.segments() {
 		for name, who := range use.maps {
 			if name == segment || len(p.parts) == 1 && p.parts[0] == tpmBase && strings.HasPrefix(name, segment+".") {
 				return who
 			}
+		}
+		var st unix.Stat_t
+		if use.hidden && unix.Lstat(filepath.Join(shm, segment), &st) == nil && int(st.Uid) != os.Geteuid() {
+			return "a program of another user, perhaps (only root can tell)"
 		}
 	}
 	return ""
@@ -121,11 +126,7 @@ func (p place) counted() error {
 	if err != nil {
 		return fmt.Errorf("cannot tell who counts on from it: %w", err)
 	}
-	who := p.mappedBy(use)
-	if who == "" && use.hidden && slices.ContainsFunc(p.segments(), func(s string) bool { return exists(unix.AT_FDCWD, filepath.Join(shm, s)) }) {
-		who = "perhaps a program of somebody else's, which only root can tell,"
-	}
-	if who != "" {
+	if who := p.mappedBy(use); who != "" {
 		return fmt.Errorf("%w: %s counts on from the next object's name of today, which a restored object has or comes after; end it first", backends.ErrInUse, who)
 	}
 	return nil
