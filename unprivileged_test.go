@@ -103,3 +103,26 @@ func TestUnprivileged(t *testing.T) {
 		}
 	}
 }
+
+// TestReadOnlyToken restores a token that not even its owner may write into.
+// What cannot be put in its place does not stay beside it.
+func TestReadOnlyToken(t *testing.T) {
+	r, dir, args := unprivileged(t, 0o755)
+	source := filepath.Join(filepath.Dir(dir), "source", "swtok")
+	archive := args[4]
+	for _, d := range []string{filepath.Join(source, "TOK_OBJ"), source} {
+		if err := os.Chmod(d, 0o555); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.must(t, "create", "-q", "-R", r.key+".pub", "-f", archive, source)
+	if o := r.as(t, asNobody, r.tokar, args...); o.Exit > 1 && o.Exit != 3 {
+		t.Fatalf("exit code %d: %s", o.Exit, o.stderr)
+	}
+	left, err := os.ReadDir(dir)
+	for _, l := range left {
+		if l.Name() != "swtok" {
+			t.Errorf("left: %v, %v", left, err)
+		}
+	}
+}
