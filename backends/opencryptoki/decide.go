@@ -55,7 +55,7 @@ func (s *staging) keepPINs(found *findings, words string) error {
 	if s.same.tpm {
 		return fmt.Errorf("%w: %s", backends.ErrNotKept, words)
 	}
-	if reason := unsound(s.same.live); reason != "" {
+	if reason := unsound(s.same.live, s.same.archived); reason != "" {
 		return fmt.Errorf("%w, for they are damaged: %s", backends.ErrNotKept, reason)
 	}
 	found.add(PINsKept, nvtokName, -1, "the PINs of today stay, the archive's are not restored: %s", words)
@@ -115,14 +115,15 @@ func (s *staging) unlink(name format.Name) error {
 	return nil
 }
 
-// unsound says what is wrong with a PIN state, as far as its sizes tell.
-func unsound(s pinState) string {
+// unsound says what is wrong with a PIN state, as far as its sizes tell. ICSF
+// tokens may be without MK files, unless the archived one has them.
+func unsound(s, archived pinState) string {
 	var found findings
 	checkNVTOK(s[nvtokName], &found)
 	n := parseNVTOK(s[nvtokName])
 	for _, r := range roles {
 		size := len(s[r.key])
-		if r.has(s) && !n.icsf && size != keyFileNew && size != keyFileOld && size != keyFileCCA {
+		if r.has(s) && (!n.icsf || archived[r.key] != nil) && size != keyFileNew && size != keyFileOld && size != keyFileCCA {
 			found.add(Length, r.key, size, "%d bytes", size)
 		}
 	}
