@@ -128,8 +128,8 @@ func TestDebris(t *testing.T) {
 	info, records := readToken(t, filepath.Join(fixtureDir, "swtok-old-small"))
 	ctx, dir := context.Background(), t.TempDir()
 	for _, place := range []string{"/.swtok-old-small.tokar-new", "/.swtok-old-small.tokar-new.tokar-new"} {
-		check(t, os.MkdirAll(dir+place+"/TOK_OBJ", 0o700))
-		check(t, os.WriteFile(dir+place+"/TOK_OBJ/00000000", []byte("debris"), 0o600))
+		check(t, os.MkdirAll(dir+place+"/new/TOK_OBJ", 0o700))
+		check(t, os.WriteFile(dir+place+"/new/TOK_OBJ/00000000", []byte("debris"), 0o600))
 	}
 	s, err := Backend{}.Restore(ctx, dir, info, backends.RestoreOptions{Whole: true})
 	check(t, err)
