@@ -132,38 +132,3 @@ func unsound(s, archived pinState) string {
 	}
 	return found.list[0].File + ": " + found.list[0].Message
 }
-
-// shownDropped is how many objects a finding names.
-const shownDropped = 5
-
-// reportDropped names the objects that stand there and are not restored: with
-// the old token they go.
-func (s *staging) reportDropped(found *findings) error {
-	if s.live == nil {
-		return nil
-	}
-	slices.Sort(s.order.came)
-	var names []string
-	n := 0
-	for _, o := range s.live.scan.objects {
-		if _, came := slices.BinarySearch(s.order.came, o.key); came && !s.replaces {
-			continue
-		}
-		if n++; n <= shownDropped {
-			names = append(names, string(o.name()))
-		}
-	}
-	if n == 0 {
-		return nil
-	}
-	if n > shownDropped {
-		names = append(names, "…")
-	}
-	parts := s.token.Name.Components()
-	where := "they are in " + parts[len(parts)-1] + oldSuffix + " only"
-	if s.o.NoKeep {
-		where = "they are gone, for it is not kept"
-	}
-	found.add(Dropped, objectsName, -1, "objects of the token that stood here and are not among those restored: %d (%s); %s", n, strings.Join(names, ", "), where)
-	return nil
-}

@@ -173,6 +173,10 @@ func TestExistingToken(t *testing.T) {
 			check(t, os.WriteFile(base+"/swtok/TOK_OBJ/OBJ.IDX", []byte("00000000\n"), 0o600))
 		}, whole, backends.ErrUnknown, todays, ""},
 		{"never initialised, one object", oldTok, []string{oldTok}, unused, one, backends.ErrUnknown, todays, ""},
+		{"a file that is no object", oldTok, []string{oldTok}, func(base string) {
+			check(t, os.WriteFile(base+"/swtok/notes", []byte("notes"), 0o600))
+			check(t, os.WriteFile(base+"/swtok/TOK_OBJ/IDX.TMP", []byte("left"), 0o600))
+		}, whole, nil, archives, Dropped},
 		{"other kind", oldTok, []string{oldTok}, func(base string) {
 			bothPINs(base)
 			rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { copy(b[64:80], "IBM ICA         "); return b })

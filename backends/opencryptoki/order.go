@@ -14,6 +14,7 @@ type order struct {
 	out   map[string]bool // listed, and left out
 	came  []uint64        // names of all objects that came, where others stand
 
+	others  map[string]bool // of the token that stands there, which have not come; no objects
 	lacking map[string]bool // files of the PIN state that are in the archive and left out
 	given   []byte          // OBJ.IDX itself, where a dry run has no file of it
 }
@@ -26,6 +27,9 @@ func (s *staging) Order(r *format.Record, left bool) error {
 	o := &s.order
 	if r.Kind == format.KindState && s.live != nil {
 		o.state(r, left)
+	}
+	if r.Kind == format.KindForeign && !left {
+		delete(o.others, r.Name.String())
 	}
 	if r.Kind == format.KindIndex && !left && s.o.DryRun {
 		o.given = bytes.Clone(r.Data)

@@ -136,6 +136,7 @@ func (s *staging) look(ctx context.Context) (err error) {
 		return err
 	}
 	s.same, err = compareWith(s.live.dir, s.live.objects, s.live.scan, s.token)
+	s.order.others = othersOf(s.live.scan.foreign)
 	if !s.o.Whole {
 		s.merge = newMerge(s)
 	}
