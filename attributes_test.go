@@ -100,7 +100,7 @@ func TestStrangeAttributes(t *testing.T) {
 	r.must(t, "create", "-q", "-R", r.key+".pub", "-f", archive, source)
 	setID := "find " + dir + " -type f -perm /6000 >>" + log
 	o := r.run(t, dir, at(1, "-ever", "-exec", setID), "extract", "-i", r.key, "-f", archive, "-C", dir)
-	if o.Exit != 1 || strings.Count(o.stderr, "not-set") != 1 {
+	if o.Exit != 1 || strings.Count(o.stderr, "swtok: not-set: ") != 1 {
 		t.Errorf("exit code %d: %s", o.Exit, o.stderr)
 	}
 	if seen, err := os.ReadFile(log); err != nil || len(seen) > 0 {
