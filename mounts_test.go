@@ -49,3 +49,27 @@ func TestMounts(t *testing.T) {
 		})
 	}
 }
+
+// TestImmutable restores over what chattr keeps from being moved.
+func TestImmutable(t *testing.T) {
+	r, dir, args := unprivileged(t, 0o755)
+	token := filepath.Join(dir, "swtok")
+	placeFew(t, "swtok", token)
+	if err := os.Remove(filepath.Join(token, "TOK_OBJ", "10000000")); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ path, operand string }{{token, "swtok"}, {filepath.Join(token, "TOK_OBJ"), "swtok/10000000"}} {
+		if err := setImmutable(c.path, true); err != nil {
+			t.Skip(err)
+		}
+		for _, more := range []string{"-n", "-q"} {
+			o := r.as(t, func(*exec.Cmd) {}, r.tokar, append(args, more, c.operand)...)
+			if o.Exit != 3 || !strings.Contains(o.stderr, "already exists and is immutable") {
+				t.Errorf("%s %s: exit code %d: %s", more, c.operand, o.Exit, o.stderr)
+			}
+		}
+		if err := setImmutable(c.path, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

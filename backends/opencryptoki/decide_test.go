@@ -176,7 +176,7 @@ func TestExistingToken(t *testing.T) {
 		{"a file that is no object", oldTok, []string{oldTok}, func(base string) {
 			check(t, os.WriteFile(base+"/swtok/notes", []byte("notes"), 0o600))
 			check(t, os.WriteFile(base+"/swtok/TOK_OBJ/IDX.TMP", []byte("left"), 0o600))
-		}, whole, nil, archives, Dropped},
+		}, whole, nil, archives, ""},
 		{"other kind", oldTok, []string{oldTok}, func(base string) {
 			bothPINs(base)
 			rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { copy(b[64:80], "IBM ICA         "); return b })
@@ -248,6 +248,9 @@ func TestExistingToken(t *testing.T) {
 					return
 				}
 				checkRestored(t, c.archived, before, after, c.pins == todays, o.Whole)
+				if strings.Contains(c.name, "no object") != slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, "restored: 1 (notes)") }) {
+					t.Errorf("notes: %q", notes)
+				}
 				if o.Whole != slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, "kept as swtok.tokar-old") }) {
 					t.Errorf("notes: %q", notes)
 				}

@@ -1,6 +1,7 @@
 package opencryptoki
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ const indexTemp = objectsName + "/IDX.TMP"
 const shownDropped = 5
 
 // reportDropped names the objects and other files that stand there and are not
-// restored: with the old token they go.
+// restored: with the old token they go. Only the objects are a finding.
 func (s *staging) reportDropped(found *findings) error {
 	if s.live == nil {
 		return nil
@@ -31,17 +32,18 @@ func (s *staging) reportDropped(found *findings) error {
 			names = append(names, string(o.name()))
 		}
 	}
-	s.dropped(found, objectsName, "objects", names, n)
+	if n > 0 {
+		found.add(Dropped, objectsName, -1, "objects of %s", s.dropped(names, n))
+	}
 	names = slices.Sorted(maps.Keys(s.order.others))
-	s.dropped(found, "", "files that are no objects", names[:min(len(names), shownDropped)], len(names))
+	if n = len(names); n > 0 {
+		s.note("files that are no objects of %s", s.dropped(names[:min(n, shownDropped)], n))
+	}
 	return nil
 }
 
 // dropped names the first of n files.
-func (s *staging) dropped(found *findings, path, what string, names []string, n int) {
-	if n == 0 {
-		return
-	}
+func (s *staging) dropped(names []string, n int) string {
 	if n > len(names) {
 		names = append(names, "…")
 	}
@@ -50,7 +52,7 @@ func (s *staging) dropped(found *findings, path, what string, names []string, n 
 	if s.o.NoKeep {
 		where = "they are gone, for it is not kept"
 	}
-	found.add(Dropped, path, -1, "%s of the token that stood here and are not among those restored: %d (%s); %s", what, n, strings.Join(names, ", "), where)
+	return fmt.Sprintf("the token that stood here and are not among those restored: %d (%s); %s", n, strings.Join(names, ", "), where)
 }
 
 // othersOf are the names of the files in a token that the library does not know,

@@ -84,7 +84,7 @@ const (
 	UnknownName = "unknown-name"
 	// PINsKept: the archive's PIN state was not restored, today's stays.
 	PINsKept = "pins-kept"
-	// Dropped: objects or other files of the token that was replaced were not restored.
+	// Dropped: objects of the token that was replaced were not restored.
 	Dropped = "dropped"
 	// Segment: shared memory stays, and hides from programs what was restored.
 	Segment = "segment"

@@ -8,9 +8,9 @@ import (
 	"tokar/backends"
 )
 
-// movable refuses what lies on another mount than the directory restored into:
-// the kernel moves nothing from one to another, and no mount point. parent is
-// the token's directory.
+// movable refuses what cannot be exchanged: what lies on another mount than the
+// directory restored into, mount points too, and what chattr made immutable.
+// parent is the token's directory.
 func (s *staging) movable(parent int) error {
 	moved := parent
 	if s.live != nil {
@@ -19,20 +19,17 @@ func (s *staging) movable(parent int) error {
 	if s.merge != nil && s.live.objects >= 0 {
 		moved = s.live.objects
 	}
-	a, errA := mountOf(s.base)
-	b, errB := mountOf(moved)
-	if errA != nil || errB != nil || a == b { // what cannot be told here, Commit will
-		return nil
+	var base, there unix.Statx_t
+	for fd, st := range map[int]*unix.Statx_t{s.base: &base, moved: &there} {
+		if unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, st) != nil {
+			return nil // Commit will tell
+		}
 	}
-	return fmt.Errorf("%w as a mount point or below one, where nothing can be exchanged in one step", backends.ErrExists)
-}
-
-// mountOf is the number of the mount that a file is seen through (Linux 5.8).
-func mountOf(fd int) (uint64, error) {
-	var st unix.Statx_t
-	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st)
-	if err == nil && st.Mask&unix.STATX_MNT_ID == 0 {
-		err = unix.ENOSYS
+	if there.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0 {
+		return fmt.Errorf("%w and is immutable; chattr -i -a makes it changeable", backends.ErrExists)
 	}
-	return st.Mnt_id, err
+	if base.Mask&there.Mask&unix.STATX_MNT_ID != 0 && base.Mnt_id != there.Mnt_id { // known since Linux 5.8
+		return fmt.Errorf("%w as a mount point or below one, where nothing can be exchanged in one step", backends.ErrExists)
+	}
+	return nil
 }
