@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tokar/format"
 	"tokar/stages"
 )
 
@@ -72,7 +73,10 @@ func verify(ctx context.Context, s *session, o verifyOptions) error {
 		sum, err = stages.VerifyFrames(ctx, in.Reader)
 	} else {
 		open := o.engine()
-		open.Each = s.counted(s.archived)
+		open.Each = s.counted(func(t *format.Token, r *format.Record) {
+			s.archived(t, r)
+			s.marked(t, r)
+		})
 		sum, err = stages.Verify(ctx, in.Reader, open)
 	}
 	if sum != nil {
@@ -83,6 +87,27 @@ func verify(ctx context.Context, s *session, o verifyOptions) error {
 	}
 	s.report.result("%s%s", verdict(o, sum), s.report.withFindings())
 	return nil
+}
+
+// marked names an entry that its flags say something of, where the findings that
+// go with them are wrapped and the key at hand is a verifier's.
+func (s *session) marked(t *format.Token, r *format.Record) {
+	if t == nil || r.Kind.Descriptor() || len(r.Details.Findings) > 0 {
+		return
+	}
+	for _, m := range [...]struct {
+		flag          format.Flags
+		kind, message string
+	}{
+		{format.Damaged, "damaged", "it was damaged when the archive was made"},
+		{format.Unlisted, "unlisted", "the token's index did not name it when the archive was made"},
+		{format.Vanished, "vanished", "it went away while the archive was made"},
+		{format.Refused, "refused", "it was not read when the archive was made"},
+	} {
+		if r.Flags&m.flag != 0 {
+			s.report.finding(t.Name.String(), entryName(r), format.Finding{Kind: m.kind, Offset: -1, Message: m.message + "; a restore key shows more"})
+		}
+	}
 }
 
 // verdict says what was proved, and what was not.
