@@ -42,12 +42,12 @@ func (s *scan) entries() iter.Seq[backends.Entry] {
 			if s.irregular {
 				o = s.objects.find(name)
 			}
-			if !yield(o.entry(name)) {
+			if !yield(s.entry(o, name)) {
 				return
 			}
 		}
 		for i := range s.objects {
-			if o := &s.objects[i]; !o.listed && !yield(o.entry(o.name())) {
+			if o := &s.objects[i]; !o.listed && !yield(s.entry(o, o.name())) {
 				return
 			}
 		}
@@ -60,8 +60,8 @@ func (s *scan) entries() iter.Seq[backends.Entry] {
 }
 
 // entry makes an object's entry; name is kept.
-func (o *object) entry(name []byte) backends.Entry {
-	e := backends.Entry{Kind: format.KindObject, Flags: o.flags(), Name: name, Place: inObjects}
+func (s *scan) entry(o *object, name []byte) backends.Entry {
+	e := backends.Entry{Kind: format.KindObject, Flags: s.flags(o), Name: name, Place: inObjects}
 	if e.Flags&format.Unlisted != 0 {
 		e.Findings = []format.Finding{finding(Unlisted, objectPath(name), -1, "OBJ.IDX does not name it: the library does not see it")}
 	}
@@ -71,8 +71,10 @@ func (o *object) entry(name []byte) backends.Entry {
 	return e
 }
 
-func (o *object) flags() (f format.Flags) {
-	if !o.listed {
+// flags are an object's. What an index names that could not be read, nobody
+// knows.
+func (s *scan) flags(o *object) (f format.Flags) {
+	if unread := s.indexEntry != nil && s.indexEntry.Flags&format.Refused != 0; !o.listed && !unread {
 		f |= format.Unlisted
 	}
 	if o.typ != unix.DT_REG {

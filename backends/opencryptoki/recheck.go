@@ -120,7 +120,7 @@ func (s *scan) lookup() func(e *backends.Entry) (format.Flags, bool) {
 			return flags, ok
 		}
 		if o := s.objects.find(e.Name); o != nil {
-			return o.flags(), true
+			return s.flags(o), true
 		}
 		return 0, false
 	}

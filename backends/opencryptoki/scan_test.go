@@ -60,6 +60,48 @@ func TestOddDirectories(t *testing.T) {
 	}
 }
 
+// Of an index that cannot be read nobody knows what it names: no object is
+// called unlisted, which may be removed, and a restore lists them all.
+func TestIndexUnread(t *testing.T) {
+	for what, do := range map[string]func(index string){
+		"forbidden": func(index string) { check(t, os.Chmod(index, 0)) },
+		"a link":    func(index string) { check(t, os.Remove(index)); check(t, os.Symlink("10000000", index)) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			check(t, os.Chmod(filepath.Dir(t.TempDir()), 0o755))
+			dir := copyToken(t, filepath.Join(fixtureDir, "swtok-old-small"), t.TempDir()+"/swtok")
+			check(t, filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+				return errors.Join(err, os.Chmod(path, 0o755))
+			}))
+			do(filepath.Join(dir, indexPath))
+			info, records := readAsNobody(t, dir)
+			objects := 0
+			for _, r := range records {
+				if r.Flags&format.Unlisted != 0 || count(r.Details.Findings, Unlisted) > 0 {
+					t.Errorf("%s is called unlisted", r.Name)
+				}
+				if r.Kind == format.KindObject {
+					objects++
+				}
+			}
+			restored, found := restore(t, info, records, true, func(r *format.Record) bool { return !r.Absent() })
+			if lines := bytes.Count(read(t, restored, indexPath), []byte{'\n'}); lines != objects || count(found, NewIndex) != 1 {
+				t.Errorf("%d of %d objects are listed in what was restored; findings %v", lines, objects, found)
+			}
+		})
+	}
+}
+
+// readAsNobody reads a token as nobody, and goes on as before.
+func readAsNobody(t *testing.T, dir string) (info *format.Token, records []*format.Record) {
+	t.Helper()
+	t.Run("read", func(t *testing.T) {
+		asNobody(t)
+		info, records = readToken(t, dir)
+	})
+	return info, records
+}
+
 // A fresh token has neither objects nor index.
 func TestFreshToken(t *testing.T) {
 	dir := copyToken(t, filepath.Join(fixtureDir, "swtok-old-small"), t.TempDir()+"/swtok")
