@@ -112,6 +112,8 @@ func TestParseRefuses(t *testing.T) {
 		{"--create", "the command comes first: tokar create"},
 		{"create --recipent x", "unknown flag --recipent, did you mean --recipient; see: tokar help create"},
 		{"create --frobnicate", "unknown flag --frobnicate; see: tokar help create"},
+		{"create -i k", "create takes public keys: -R FILE.pub; see: tokar help create"},
+		{"create --identity k", "create takes public keys: -R FILE.pub; see: tokar help create"},
 		{"create -y", "unknown flag -y"},
 		{"create --f a", "unknown flag --f"},
 		{"create -j", "only zstd and xz"},

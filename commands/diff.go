@@ -61,10 +61,8 @@ func diffOptionsOf(s *session, c *cli.Context) (o diffOptions, err error) {
 	if o.sel, err = selectionOf(s, c); err != nil {
 		return o, err
 	}
-	if name := c.String("as"); name != "" {
-		if o.as, err = format.ParseName(name); err != nil {
-			return o, usagef(s.name, "--as %s: %w", quote(name), err)
-		}
+	if o.as, err = otherName(s, c); err != nil {
+		return o, err
 	}
 	o.openOptions, err = openOptionsOf(s, c)
 	return o, err

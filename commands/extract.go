@@ -96,13 +96,24 @@ func extractOptionsOf(s *session, c *cli.Context) (o extractOptions, err error) 
 	if o.existing, err = existingOf(s, c); err != nil {
 		return o, err
 	}
-	if name := c.String("as"); name != "" {
-		if o.as, err = format.ParseName(name); err != nil {
-			return o, usagef(s.name, "--as %s: %w", quote(name), err)
-		}
+	if o.as, err = otherName(s, c); err != nil {
+		return o, err
 	}
 	o.openOptions, err = openOptionsOf(s, c)
 	return o, err
+}
+
+// otherName is what --as says.
+func otherName(s *session, c *cli.Context) (format.Name, error) {
+	as := c.String("as")
+	if as == "" {
+		return nil, nil
+	}
+	name, err := format.ParseName(as)
+	if err != nil {
+		return nil, usagef(s.name, "--as %s is no token's name; -C says in which directory it is", quote(as))
+	}
+	return name, nil
 }
 
 // existingOf says what may happen to tokens that are there.

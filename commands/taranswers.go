@@ -44,6 +44,7 @@ var longAnswers = map[string]string{
 	"color": answerColour, "colour": answerColour, "no-color": answerColour,
 	"yes":       "nothing is asked that a flag would have to answer",
 	"directory": letterAnswers['C'],
+	"identity":  "a key that opens archives goes where they are read, and create takes public keys: -R FILE.pub",
 
 	"as":      "extract and diff have it",
 	"create":  "the command comes first: tokar create",
