@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -96,7 +97,8 @@ func signalled(t *testing.T, c *exec.Cmd, archive []byte, sent int, sig syscall.
 		must(t, err)
 		feed.Close()
 	}
-	return said.Bytes(), c.Wait()
+	err = c.Wait()
+	return said.Bytes(), err
 }
 
 // reading waits until a process has read all that a pipe holds, and catches
@@ -137,13 +139,36 @@ func diedOf(err error, sig syscall.Signal) bool {
 	return status.Signaled() && status.Signal() == sig
 }
 
+// A second signal does not wait for what the first one waits for: here a reader
+// that does not read. It is another, so that one sees of which the run died.
+func TestSecondSignal(t *testing.T) {
+	dir, tokar := begin(t)
+	for i := range 5 { // more than a pipe holds
+		must(t, copyToken(filepath.Join(fixtures, "swtok-old-small"), filepath.Join(dir, "many", strconv.Itoa(i))))
+	}
+	c := tokar("create", "--no-compress", "-R", "a.key.pub", "many")
+	out, err := c.StdoutPipe()
+	must(t, err)
+	must(t, c.Start())
+	_, err = io.ReadFull(out, make([]byte, 1))
+	must(t, err)
+	time.Sleep(300 * time.Millisecond)
+	must(t, c.Process.Signal(unix.SIGINT))
+	time.Sleep(300 * time.Millisecond)
+	must(t, c.Process.Signal(unix.SIGTERM))
+	if err := c.Wait(); !diedOf(err, unix.SIGTERM) {
+		t.Errorf("%v, want to die of TERM", err)
+	}
+}
+
 // Ctrl-C at the question for a passphrase: the terminal shows again what is
-// typed, and the process died of it.
+// typed, the process died of it, and the file in the making, which was nobody
+// else's from its first byte, is gone.
 func TestEchoAfterInterrupt(t *testing.T) {
 	dir, tokar := begin(t)
 	for _, sig := range []string{"\x03", "\x1c"} { // the keys for INT and QUIT
 		master, tty := pseudoTerminal(t)
-		c := tokar("create", "-p", "-f", "p.tokar", "swtok")
+		c := shell(tokar("create", "-p", "-f", "p.tokar", "swtok"), `umask 0; exec "$0" "$@"`)
 		c.ExtraFiles = []*os.File{tty}
 		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 3}
 		must(t, c.Start())
@@ -158,7 +183,15 @@ func TestEchoAfterInterrupt(t *testing.T) {
 				t.Fatal("what is typed is shown")
 			}
 		}
-		_, err := io.WriteString(master, "half a secr"+sig)
+		making, err := filepath.Glob(filepath.Join(dir, ".p.tokar.part-*"))
+		must(t, err)
+		if len(making) != 1 {
+			t.Fatalf("in the making: %q", making)
+		}
+		if info, err := os.Stat(making[0]); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%v %v", info.Mode(), err)
+		}
+		_, err = io.WriteString(master, "half a secr"+sig)
 		must(t, err)
 		err = c.Wait()
 		if !diedOf(err, map[string]syscall.Signal{"\x03": unix.SIGINT, "\x1c": unix.SIGQUIT}[sig]) {
@@ -167,8 +200,8 @@ func TestEchoAfterInterrupt(t *testing.T) {
 		if !echoes(t, tty) {
 			t.Errorf("%q: the terminal does not show what is typed", sig)
 		}
-		if _, err := os.Stat(filepath.Join(dir, "p.tokar")); err == nil {
-			t.Errorf("%q: an archive was made", sig)
+		if left, _ := filepath.Glob(filepath.Join(dir, "*p.tokar*")); len(left) > 0 {
+			t.Errorf("%q: left is %q", sig, left)
 		}
 	}
 }

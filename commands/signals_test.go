@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,41 +44,6 @@ func runOK(t *testing.T, c *exec.Cmd) {
 
 // hang is more than anything here takes.
 const hang = 20 * time.Second
-
-// A create whose output waits for its reader has a file in the making, and
-// takes it back.
-func TestSignalWhileWriting(t *testing.T) {
-	dir, tokar := begin(t)
-	must(t, os.Mkdir(filepath.Join(dir, "out"), 0o700))
-	c := tokar("create", "-R", "-", "-f", "out/b.tokar", "swtok")
-	died(t, c, unix.SIGTERM, func(io.Writer) {})
-	empty(t, filepath.Join(dir, "out"))
-}
-
-// died runs c, feeds it, and sends it a signal that it must die of.
-func died(t *testing.T, c *exec.Cmd, sig syscall.Signal, feed func(io.Writer)) {
-	t.Helper()
-	stdin, err := c.StdinPipe()
-	must(t, err)
-	var said bytes.Buffer
-	c.Stderr = &said
-	must(t, c.Start())
-	feed(stdin)
-	time.Sleep(300 * time.Millisecond)
-	began := time.Now()
-	must(t, c.Process.Signal(sig))
-	err = c.Wait()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || !exit.Sys().(syscall.WaitStatus).Signaled() || exit.Sys().(syscall.WaitStatus).Signal() != sig {
-		t.Fatalf("%q: %v, want to die of %v\n%s", c.Args, err, sig, said.String())
-	}
-	if bytes.Contains(said.Bytes(), []byte("goroutine ")) { // as Go does at QUIT
-		t.Errorf("%q: %s", c.Args, said.String())
-	}
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("%q: it took %v to die", c.Args, took)
-	}
-}
 
 // A signal that was ignored when tokar began, as nohup does, stays ignored.
 func TestIgnoredSignal(t *testing.T) {

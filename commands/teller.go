@@ -29,20 +29,10 @@ func (s *session) showProgress(where func() (done, total uint64)) {
 	t := &teller{session: s, live: s.report.json == nil && !s.report.quiet && s.screen.redraws()}
 	stop, ended := make(chan struct{}), make(chan struct{})
 	var ticks <-chan time.Time
-	var ticker *time.Ticker
-	switch {
-	case t.live:
-		ticker = time.NewTicker(redraw)
-	case s.regular && !s.report.quiet:
-		ticker = time.NewTicker(between)
-	}
-	if ticker != nil {
-		ticks = ticker.C
+	if pace := t.pace(); pace > 0 {
+		ticks = time.Tick(pace)
 	}
 	s.hush = sync.OnceFunc(func() {
-		if ticker != nil {
-			ticker.Stop()
-		}
 		close(stop)
 		<-ended
 		s.screen.clear()
@@ -51,6 +41,17 @@ func (s *session) showProgress(where func() (done, total uint64)) {
 		defer close(ended)
 		t.run(time.Now(), ticks, s.asked, stop)
 	}()
+}
+
+// pace is how often it tells without being asked; 0 is never.
+func (t *teller) pace() time.Duration {
+	switch {
+	case t.live:
+		return redraw
+	case t.session.regular && !t.session.report.quiet:
+		return between
+	}
+	return 0
 }
 
 // run tells until it is stopped.

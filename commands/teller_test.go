@@ -48,6 +48,27 @@ func TestTellerIsPatient(t *testing.T) {
 	}
 }
 
+// How often: ten times a second on a terminal; elsewhere twice a minute with
+// --progress, JSON too, and never with -q.
+func TestTellerPace(t *testing.T) {
+	for _, c := range []struct {
+		live, regular, quiet bool
+		want                 time.Duration
+	}{
+		{true, false, false, time.Second / 10},
+		{true, true, false, time.Second / 10},
+		{false, true, false, 30 * time.Second},
+		{false, true, true, 0},
+		{false, false, false, 0},
+	} {
+		s := &session{regular: c.regular, report: newReport("verify")}
+		s.report.quiet = c.quiet
+		if got := (&teller{session: s, live: c.live}).pace(); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
 // Where there is no terminal, each tick is a line of its own.
 func TestTellerTells(t *testing.T) {
 	want := "tokar: verify: 1 entry, 0 B, 0 B/s, 0%, 8 h 19 min left\ntokar: verify: 2 entries, 0 B, 0 B/s, 0%, 8 h 19 min left\n"
@@ -103,6 +124,7 @@ func watched(t *testing.T, c *exec.Cmd, archive []byte, awaited string) string {
 	c.Stderr = tty
 	must(t, c.Start())
 	tty.Close()
+	defer time.AfterFunc(hang, func() { c.Process.Kill() }).Stop()
 	_, err = stdin.Write(archive[:len(archive)-1])
 	must(t, err)
 	var got bytes.Buffer
@@ -146,6 +168,19 @@ func TestProgressOnTerminal(t *testing.T) {
 	}
 }
 
+// It is gone at the end of a run that says nothing, too.
+func TestProgressIsTakenAway(t *testing.T) {
+	dir, tokar := begin(t)
+	archive, err := os.ReadFile(filepath.Join(dir, "a.tokar"))
+	must(t, err)
+	run := tokar("cat", "-i", "a.key", "-o", "bytes", "swtok/MK_SO")
+	run.Env = append(run.Env, "TERM=xterm", "COLUMNS=")
+	got := watched(t, run, archive, "tokar: cat: ")
+	if lines := rendered(got); len(lines) != 1 || lines[0] != "" {
+		t.Errorf("the terminal shows %q", lines)
+	}
+}
+
 // No progress where it was not asked for, or would disturb what is there.
 func TestNoProgress(t *testing.T) {
 	dir, tokar := begin(t)
@@ -161,23 +196,26 @@ func TestNoProgress(t *testing.T) {
 		{"TERM=xterm", []string{"--json"}, "^$"},
 		{"TERM=xterm", []string{"--json", "--progress"}, "^$"},
 	} {
-		run := tokar(append([]string{"verify", "-i", "a.key"}, c.flags...)...)
-		run.Env = append(run.Env, c.env)
-		master, tty := pseudoTerminal(t)
-		in, feed, err := os.Pipe()
-		must(t, err)
-		run.Stdin, run.Stderr = in, tty
-		must(t, run.Start())
-		tty.Close()
-		in.Close()
-		feed.Write(archive[:len(archive)-1])
-		time.Sleep(patience + 3*redraw) // a line would have come
-		feed.Write(archive[len(archive)-1:])
-		feed.Close()
-		got, _ := io.ReadAll(master)
-		must(t, run.Wait())
-		if !regexp.MustCompile(c.want).Match(got) {
-			t.Errorf("%v: %q, want %s", c, got, c.want)
-		}
+		t.Run(strings.Join(append(c.flags, c.env), " "), func(t *testing.T) {
+			t.Parallel()
+			run := tokar(append([]string{"verify", "-i", "a.key"}, c.flags...)...)
+			run.Env = append(run.Env, c.env)
+			master, tty := pseudoTerminal(t)
+			in, feed, err := os.Pipe()
+			must(t, err)
+			run.Stdin, run.Stderr = in, tty
+			must(t, run.Start())
+			tty.Close()
+			in.Close()
+			feed.Write(archive[:len(archive)-1])
+			time.Sleep(patience + 3*redraw) // a line would have come
+			feed.Write(archive[len(archive)-1:])
+			feed.Close()
+			got, _ := io.ReadAll(master)
+			must(t, run.Wait())
+			if !regexp.MustCompile(c.want).Match(got) {
+				t.Errorf("%q, want %s", got, c.want)
+			}
+		})
 	}
 }
