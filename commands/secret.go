@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -162,7 +163,11 @@ func askHidden(s *session, tty *os.File, question string) ([]byte, error) {
 	}
 	restore := func() { term.Restore(fd, before) }
 	defer s.signals.atExit(restore)()
+	defer restore()
 	defer s.screen.hold()()
+	if err := noEcho(fd); err != nil { // before the question, for those who type fast
+		return nil, err
+	}
 	fmt.Fprint(tty, question)
 	type answer struct {
 		line []byte
@@ -182,4 +187,14 @@ func askHidden(s *session, tty *os.File, question string) ([]byte, error) {
 		fmt.Fprintln(tty)
 		return nil, context.Cause(s.ctx)
 	}
+}
+
+// noEcho has a terminal not show what is typed.
+func noEcho(fd int) error {
+	state, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return err
+	}
+	state.Lflag &^= unix.ECHO
+	return unix.IoctlSetTermios(fd, unix.TCSETS, state)
 }
