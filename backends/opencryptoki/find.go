@@ -159,7 +159,7 @@ func (f *finder) child(path string, c os.DirEntry, ofTPM bool) {
 	case c.Name() == tpmBase && !ofTPM:
 		err = f.below(path, true)
 	case remains(path) != "":
-		f.doubt(path, "it has "+remains(path)+" and no "+nvtokName+": a token that lost it, and that openCryptoki does not see")
+		f.doubt(path, "it has "+remains(path)+" and no "+nvtokName+": a token that lost it, and that openCryptoki does not see; tokar diff says how to put it back")
 	default:
 		f.pass(path, "no "+nvtokName)
 	}
