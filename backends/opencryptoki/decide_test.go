@@ -182,7 +182,7 @@ func TestExistingToken(t *testing.T) {
 			rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { copy(b[64:80], "IBM ICA         "); return b })
 		}, keep, backends.ErrOther, todays, ""},
 		{"other format", oldTok, []string{newTok}, nil, whole, backends.ErrOther, todays, ""},
-		{"other format, replaced", oldTok, []string{newTok}, nil, replace, nil, archives, Dropped},
+		{"other format, replaced", oldTok, []string{newTok}, nil, replace, nil, archives, ""},
 		{"cannot be told", oldTok, []string{oldTok}, bothPINs, whole, backends.ErrUnknown, todays, ""},
 		{"cannot be told, keep", oldTok, []string{oldTok}, bothPINs, keep, nil, todays, PINsKept},
 		{"cannot be told, roll back", oldTok, []string{oldTok}, bothPINs, roll, nil, archives, ""},

@@ -16,7 +16,8 @@ const indexTemp = objectsName + "/IDX.TMP"
 const shownDropped = 5
 
 // reportDropped names the objects and other files that stand there and are not
-// restored: with the old token they go. Only the objects are a finding.
+// restored: with the old token they go. Only objects of the archive's own token are
+// a finding.
 func (s *staging) reportDropped(found *findings) error {
 	if s.live == nil {
 		return nil
@@ -32,7 +33,10 @@ func (s *staging) reportDropped(found *findings) error {
 			names = append(names, string(o.name()))
 		}
 	}
-	if n > 0 {
+	switch {
+	case n > 0 && s.replaces: // as the operator said
+		s.note("objects of %s", s.dropped(names, n))
+	case n > 0:
 		found.add(Dropped, objectsName, -1, "objects of %s", s.dropped(names, n))
 	}
 	names = slices.Sorted(maps.Keys(s.order.others))
