@@ -175,6 +175,8 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 	switch {
 	case errors.As(err, &part):
 		return x.partway(part)
+	case errors.Is(err, backends.ErrInUse) && o.existing.InUse:
+		return &failure{code: exitBusy, err: err, left: "nothing was restored", todo: "end the programs that use the token, and try again"}
 	case err != nil:
 		return left(in.explain(err), "nothing was restored")
 	}

@@ -199,6 +199,9 @@ func (s *staging) openPlace() (err error) {
 // mayTouch refuses a token that is in use, one whose old copy of an earlier
 // restore is still there, one that cannot be moved, and one that holds others.
 func (s *staging) mayTouch() error {
+	if s.merge != nil && (s.o.Replace || s.o.PINs == backends.RollBackPINs) {
+		return errors.New("single objects leave the token that is there, and its PINs, as they are; its PINs and keys come with the whole token")
+	}
 	if s.merge == nil || !s.o.InUse {
 		if err := s.where.inUse(); err != nil {
 			return err
