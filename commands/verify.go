@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
@@ -42,7 +43,8 @@ against people it proves nothing.`,
 
 type verifyOptions struct {
 	openOptions
-	noKey bool
+	noKey   bool
+	keyless bool // no file of a key is given
 }
 
 func verifyOptionsOf(s *session, c *cli.Context) (o verifyOptions, err error) {
@@ -57,6 +59,7 @@ func verifyOptionsOf(s *session, c *cli.Context) (o verifyOptions, err error) {
 		o.file, o.forget = c.String("file"), func() {}
 		return o, nil
 	}
+	o.keyless = len(identityFiles(c)) == 0
 	o.openOptions, err = openOptionsOf(s, c)
 	return o, err
 }
@@ -83,7 +86,11 @@ func verify(ctx context.Context, s *session, o verifyOptions) error {
 		s.note(sum)
 	}
 	if err != nil {
-		return in.explain(err)
+		err = in.explain(err)
+		if locked := (*stages.LockedError)(nil); errors.As(err, &locked) && o.keyless {
+			return &failure{code: codeOf(err), err: err, todo: todo(err) + ", or find bit rot and cuts with --no-key"}
+		}
+		return err
 	}
 	s.report.result("%s%s", verdict(o, sum), s.report.withFindings())
 	return nil
