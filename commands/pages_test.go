@@ -34,6 +34,9 @@ var pages = map[string]prepared{
 	"docs/JSON.md":           {before: archived},
 	"docs/KEYS.md":           {before: "rm -f *.key *.pub $W/etc/tokar/*"},
 	"docs/OBJECT-STORAGE.md": {},
+	"docs/RESTORE-OBJECT.md": {before: archived + "; cp host7.tokar backup.tokar", at: map[string]string{
+		"tokar x": "rm $W/var/lib/opencryptoki/swtok/TOK_OBJ/10000000",
+	}},
 	"docs/RESTORE.md": {before: archived + "; cp host7.tokar backup.tokar; rm -r $W/var/lib/opencryptoki/newtok", at: map[string]string{
 		"tokar x": "rm -rf $W/var/lib/opencryptoki/swtok.tokar-old",
 	}},
