@@ -1,0 +1,185 @@
+package commands
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"tokar/backends"
+	"tokar/backends/all"
+	"tokar/format"
+	"tokar/stages"
+)
+
+// An extraction is what one run restores, and where.
+type extraction struct {
+	*session
+	o         extractOptions
+	committed []string
+	objects   uint64
+	bytes     uint64
+	dirs      map[string]string // of each token that is restored
+	last      *format.Token     // the last one noted in dirs
+	refuse    context.CancelCauseFunc
+
+	mu      sync.Mutex
+	renamed *format.Token // the one that --as means
+}
+
+// partway says of a stop after a change which tokens are new, and what to run
+// again.
+func (x *extraction) partway(part *stages.PartError) error {
+	var said, others []string
+	if len(part.Done) > 0 {
+		said = append(said, "restored: "+quoteAll(part.Done))
+	}
+	if part.Half != "" {
+		said = append(said, quote(part.Half)+" is not as it was, and its next restore clears up")
+	}
+	for _, name := range slices.Sorted(maps.Keys(x.dirs)) {
+		if !slices.Contains(part.Done, name) {
+			others = append(others, name)
+		}
+	}
+	if untouched := slices.DeleteFunc(slices.Clone(others), func(n string) bool { return n == part.Half }); len(untouched) > 0 {
+		said = append(said, "not touched: "+quoteAll(untouched))
+	}
+	return &failure{
+		code: exitPartway, err: part, left: strings.Join(said, "; "),
+		todo: "when that is mended, run it again for " + quoteAll(others),
+	}
+}
+
+func (x *extraction) options() stages.ExtractOptions {
+	open := x.o.engine()
+	open.Each = x.counted(x.each)
+	return stages.ExtractOptions{
+		OpenOptions: open,
+		Backend:     all.ByKind,
+		Place: func(t *format.Token) stages.Place {
+			whole, wanted := x.o.sel.token(t)
+			if whole && wanted {
+				x.rename(t)
+			}
+			return stages.Place{Dir: x.place(t), Name: x.o.as, Whole: whole, Wanted: wanted}
+		},
+		Select: func(t *format.Token, r *format.Record) bool {
+			wanted := x.o.sel.entry(t, r)
+			if wanted {
+				x.rename(t)
+			}
+			return wanted
+		},
+		Damaged:  x.o.damaged,
+		Existing: x.o.existing,
+		Left:     x.left,
+		Finding:  x.found,
+		Note: func(t *format.Token, message string) {
+			x.report.note(x.nameOf(t), message)
+		},
+		Committed: func(t *format.Token, dir string) {
+			x.report.changed = true
+			x.committed = append(x.committed, x.nameOf(t))
+		},
+	}
+}
+
+// rename takes t for the token that --as means; a second one is refused.
+func (x *extraction) rename(t *format.Token) {
+	if len(x.o.as) == 0 {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.renamed == nil {
+		x.renamed = t
+	}
+	if x.renamed != t {
+		x.refuse(usagef(x.name, "--as is for one token, and %s are chosen", quoteAll([]string{x.renamed.Name.String(), t.Name.String()})))
+	}
+}
+
+// nameOf is what a token is called where it is restored.
+func (x *extraction) nameOf(t *format.Token) string {
+	if len(x.o.as) > 0 {
+		return x.o.as.String()
+	}
+	return t.Name.String()
+}
+
+// found names what could not be set, or what of a token goes or stays.
+func (x *extraction) found(t *format.Token, f format.Finding) {
+	n := notice{Finding: f, token: x.nameOf(t)}
+	if f.Kind == backends.Exists {
+		x.objects--
+		n.advice.text = "--overwrite replaces it"
+	} else if b, err := all.ByKind(t.Kind); err == nil && b.Advice(f.Kind) != "" {
+		n.advice.text = "what to do: " + b.Advice(f.Kind)
+	}
+	x.report.tell(n)
+}
+
+func (x *extraction) place(t *format.Token) string {
+	dir := x.o.dir
+	if len(x.o.sel.wanted) > 0 {
+		dir = x.o.sel.dir(t.Name.String())
+	}
+	return cmp.Or(dir, ".")
+}
+
+func (x *extraction) each(t *format.Token, r *format.Record) {
+	if t == nil || r.Kind == format.KindEndOfToken || !x.o.sel.record(t, r) {
+		return
+	}
+	if r.Kind != format.KindToken {
+		if t != x.last {
+			x.dirs[x.nameOf(t)], x.last = x.place(t), t
+		}
+		x.bytes += uint64(r.Size)
+		if r.Kind == format.KindObject {
+			x.objects++
+		}
+	}
+	if r.Kind != format.KindToken || len(x.o.sel.wanted) == 0 {
+		x.archived(t, r)
+	}
+}
+
+// left names what was chosen and not restored.
+func (x *extraction) left(t *format.Token, r *format.Record) {
+	why := "damaged; left out; --damaged restores it as it is"
+	if r.Absent() {
+		why = "it was not read when the archive was made"
+	}
+	x.report.finding(t.Name.String(), r.Name.String(), format.Finding{Kind: "left-out", Offset: -1, Message: why})
+	if r.Kind == format.KindObject {
+		x.objects--
+	}
+	x.bytes -= uint64(r.Size)
+}
+
+func (x *extraction) result() {
+	verb, tokens := "restored", x.committed
+	if x.o.dryRun {
+		verb, tokens = "would restore", slices.Collect(maps.Keys(x.dirs))
+	}
+	what := fmt.Sprintf("%s, %s, %s", count(uint64(len(tokens)), "token"), count(x.objects, "object"), size(x.bytes))
+	x.report.result("%s %s%s%s", verb, what, x.where(tokens), x.report.withFindings())
+}
+
+// where says where tokens are, if a few words can.
+func (x *extraction) where(tokens []string) string {
+	if len(tokens) == 1 {
+		return " as " + quote(filepath.Join(x.dirs[tokens[0]], filepath.FromSlash(tokens[0])))
+	}
+	places := slices.Compact(slices.Sorted(maps.Values(x.dirs)))
+	if len(places) == 1 {
+		return " into " + quote(places[0])
+	}
+	return ""
+}
