@@ -49,6 +49,9 @@ type verifyOptions struct {
 
 func verifyOptionsOf(s *session, c *cli.Context) (o verifyOptions, err error) {
 	if len(s.operands) > 0 {
+		if c.String("file") != "" || c.Bool("ask-passphrase") { // it may be a passphrase
+			return o, usagef(s.name, "verify reads the whole archive and takes no operands")
+		}
 		return o, usagef(s.name, "verify reads the whole archive and takes no operands; the archive is -f %s", quote(s.operands[0].text))
 	}
 	o.noKey = c.Bool("no-key")

@@ -43,6 +43,7 @@ var advice = map[string]string{
 	PINsKept:    "if you know the PINs of today there is nothing to do; else extract again with --roll-back-pins",
 	Dropped:     "if they are wanted, put them back from the old copy beside the token, or from a later archive",
 	Segment:     "remove the shared memory when no program uses the token any more",
+	Part:        "restore the whole token; this one is no use by itself, and stands in its way",
 	NewIndex:    "restore the whole token if it is to have the index of the archive",
 }
 

@@ -88,6 +88,8 @@ const (
 	Dropped = "dropped"
 	// Segment: shared memory stays, and hides from programs what was restored.
 	Segment = "segment"
+	// Part: files of a token were restored without an object, where none stood.
+	Part = "part"
 	// NewIndex: OBJ.IDX was made anew of the objects restored.
 	NewIndex = "new-index"
 )

@@ -114,14 +114,18 @@ func (s *staging) finishIndex(found *findings) error {
 		return nil
 	}
 	index := s.order.anew()
-	if !have && len(index) == 0 {
+	const isPart = "this is a part of a token, and no library opens it without the rest"
+	switch n := len(index) / (objectNameLen + 1); {
+	case !have && n == 0 && s.o.Whole:
 		return nil
+	case !have && n == 0:
+		found.add(Part, "", -1, isPart)
+		return nil
+	case s.o.Whole:
+		found.add(NewIndex, indexPath, -1, "made anew; objects restored: %d", n)
+	default:
+		found.add(NewIndex, indexPath, -1, "made anew; objects restored: %d; %s", n, isPart)
 	}
-	part := ""
-	if !s.o.Whole {
-		part = "; this is a part of a token, and no library opens it without the rest"
-	}
-	found.add(NewIndex, indexPath, -1, "made anew; objects restored: %d%s", len(index)/(objectNameLen+1), part)
 	return s.putIndex(index, f, have)
 }
 
