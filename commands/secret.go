@@ -175,7 +175,7 @@ func askHidden(s *session, tty *os.File, question string) ([]byte, error) {
 	}
 	got := make(chan answer, 1)
 	go func() {
-		line, err := term.ReadPassword(fd)
+		line, err := typedLine(tty)
 		got <- answer{line, err}
 	}()
 	select {
@@ -189,12 +189,38 @@ func askHidden(s *session, tty *os.File, question string) ([]byte, error) {
 	}
 }
 
-// noEcho has a terminal not show what is typed.
+// noEcho has a terminal not show what is typed, and give it by lines. It is
+// done here and not by term.ReadPassword, which would do it once more, perhaps
+// after a signal had put the echo back.
 func noEcho(fd int) error {
 	state, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return err
 	}
 	state.Lflag &^= unix.ECHO
+	state.Lflag |= unix.ICANON | unix.ISIG
+	state.Iflag |= unix.ICRNL
 	return unix.IoctlSetTermios(fd, unix.TCSETS, state)
+}
+
+// typedLine reads a line, which a terminal gives at once; what ends without one
+// was not answered.
+func typedLine(tty io.Reader) ([]byte, error) {
+	b := make([]byte, 0, 4096) // more than a terminal takes in one line
+	for len(b) < cap(b) {
+		n, err := tty.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if line, ok := bytes.CutSuffix(b, []byte("\n")); ok {
+			return line, nil
+		}
+		if err == io.EOF { // Ctrl-D
+			err = failedf("", "nothing was entered")
+		}
+		if err != nil {
+			clear(b)
+			return nil, err
+		}
+	}
+	clear(b)
+	return nil, failedf("", "a line of more than %d characters", cap(b))
 }
