@@ -44,7 +44,7 @@ var advice = map[string]string{
 	Dropped:     "if they are wanted, put them back from the old copy beside the token, or from a later archive",
 	Segment:     "remove the shared memory when no program uses the token any more",
 	Part:        "restore the whole token; this one is no use by itself, and stands in its way",
-	NewIndex:    "restore the whole token if it is to have the index of the archive",
+	NewIndex:    "if the archive's own index is wanted, restore the whole token, with --damaged what is damaged too",
 }
 
 // Advice says what to do about a finding of this kind.
