@@ -62,7 +62,7 @@ func TestFaults(t *testing.T) {
 				}
 				all += points
 			}
-			t.Logf("calls failed at %d points", all)
+			t.Logf("counted: calls failed at %d points", all)
 		})
 	}
 }

@@ -66,7 +66,7 @@ func TestHostileFiles(t *testing.T) {
 					}
 				}
 			}
-			t.Logf("%d cases; by exit code: %v", cases, exits)
+			t.Logf("counted: %d cases; by exit code: %v", cases, exits)
 			if cases < 100 {
 				t.Error("too few")
 			}

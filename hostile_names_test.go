@@ -114,7 +114,7 @@ func TestHostileNames(t *testing.T) {
 			t.Errorf("%s %q: exit code %d, want %d; %v: %s", h.kind, h.name, o.Exit, h.exit, got, o.stderr)
 		}
 	}
-	t.Logf("%d names", len(names))
+	t.Logf("counted: %d names", len(names))
 }
 
 // hostileArchive makes an archive of a token with the name in its place.

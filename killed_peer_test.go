@@ -74,7 +74,7 @@ func TestPeerKilled(t *testing.T) {
 					t.Errorf("killed at %s: the library shows %q, not %q", filepath.Base(kept), says[kept], says[is])
 				}
 			}
-			t.Logf("the library opened %d tokens", len(like))
+			t.Logf("counted: the library opened %d tokens", len(like))
 			if len(like) < 5 {
 				t.Error("too few")
 			}

@@ -34,7 +34,7 @@ func TestKilled(t *testing.T) {
 					points++
 					n += s.each
 				}
-				t.Logf("killed at %d of %d points", points, n-1)
+				t.Logf("counted: killed at %d of %d points", points, n-1)
 				if n < 70 {
 					t.Errorf("there were %d points only", n-1)
 				}
@@ -75,7 +75,7 @@ func TestKilledTwice(t *testing.T) {
 					}
 				}
 			}
-			t.Logf("killed twice in %d ways", pairs)
+			t.Logf("counted: killed twice in %d ways", pairs)
 			if pairs < 60 {
 				t.Error("too few")
 			}

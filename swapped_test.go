@@ -45,7 +45,7 @@ func TestSwapped(t *testing.T) {
 					points++
 				}
 			}
-			t.Logf("swapped at %d points", points)
+			t.Logf("counted: swapped at %d points", points)
 			if points < 60 {
 				t.Error("too few")
 			}

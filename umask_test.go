@@ -107,7 +107,7 @@ func TestStagingMode(t *testing.T) {
 			if places < 20 || o.Seen < 40 {
 				t.Errorf("seen at %d of %d calls only", places, o.Seen)
 			}
-			t.Logf("looked at %d calls", o.Seen)
+			t.Logf("counted: looked at %d calls", o.Seen)
 		})
 	}
 }

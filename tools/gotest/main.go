@@ -4,7 +4,8 @@
 //	gotest [-again] [arguments of go test]
 //
 // It prints what go test prints without -v: a package's closing line, and the
-// output of what failed. At the end it names every skipped test with its
+// output of what failed; and what tests that passed say they counted: lines of
+// their logs that begin with "counted: ". At the end it names every skipped test with its
 // reason. With CI=true a skip is a failure unless allowed-skips.txt has it.
 // -again says that the same tests run elsewhere in the same `make test`
 // without it (here with the race detector, or as s390x): a skip is all right.
@@ -125,6 +126,7 @@ func (r *report) line(line []byte) {
 		r.hold(t, e.Output)
 	case e.Action == "pass":
 		r.passed++
+		r.counted(t)
 		delete(r.held, t)
 	case e.Action == "fail":
 		r.failed++
@@ -144,6 +146,20 @@ func (r *report) hold(t test, output string) {
 		r.held[t] = b
 	}
 	b.WriteString(output)
+}
+
+// counted prints how much a test did that passes whatever that is, such as at
+// how many points it stopped a program.
+func (r *report) counted(t test) {
+	b := r.held[t]
+	if b == nil {
+		return
+	}
+	for line := range strings.Lines(b.String()) {
+		if _, what, found := strings.Cut(line, ": counted: "); found {
+			r.w.WriteString(t.name + ": " + what)
+		}
+	}
 }
 
 func (r *report) release(t test) string {

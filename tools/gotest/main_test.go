@@ -50,6 +50,9 @@ func TestReport(t *testing.T) {
 			"    x_test.go:3: not so\n--- FAIL: TestBad (0.00s)\nFAIL\ta/b\t0.1s\ntests: 0 passed, 1 failed, 0 skipped\n"},
 		{"words of go itself", "go: no module\n" + `{"Action":"build-output","ImportPath":"a/b","Output":"x.go:1: bad\n"}` + "\n", "", true, true,
 			"go: no module\nx.go:1: bad\ntests: 0 passed, 0 failed, 0 skipped\n"},
+		{"what was counted", `{"Action":"output","Package":"a/b","Test":"TestKills","Output":"    x_test.go:7: counted: killed at 5 points\n"}` + "\n" +
+			`{"Action":"pass","Package":"a/b","Test":"TestKills"}`, "", true, true,
+			"TestKills: killed at 5 points\ntests: 1 passed, 0 failed, 0 skipped\n"},
 		{"died in a test", `{"Action":"output","Package":"a/b","Test":"TestDies","Output":"panic: oh\n"}`, "", true, true,
 			"panic: oh\ntests: 0 passed, 0 failed, 0 skipped\n"},
 	} {
