@@ -144,8 +144,8 @@ func look(base *os.Root, target []string) (*Place, error) {
 // Dir is a descriptor of the directory being built.
 func (p *Place) Dir() int { return p.work }
 
-// Scratch is a descriptor of the place itself, for a ScratchName that is to be renamed
-// to where it belongs.
+// Scratch is a descriptor of the place itself, for a ScratchName that is to be
+// renamed to where it belongs.
 func (p *Place) Scratch() int { return p.dir }
 
 // lock opens the place and locks it.
@@ -169,8 +169,8 @@ func (p *Place) lock() (int, error) {
 }
 
 // Close removes the place and what is in it, so that a run that is killed
-// meanwhile is understood. After a Swap that failed half-way it
-// leaves the place to the next Open. It may be called again.
+// meanwhile is understood. After a Swap that failed half-way it leaves the place
+// to the next Open. It may be called again.
 func (p *Place) Close() error {
 	if p.base < 0 {
 		return nil
