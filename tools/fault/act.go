@@ -38,6 +38,9 @@ func (t *tracer) enter(tid int, th *thread) error {
 	if t.Each != nil {
 		t.Each(t.Seen, c.name, strings.Join(places, " "))
 	}
+	if t.Trace != nil {
+		th.leaving = t.step(tid, c.call, args, places)
+	}
 	if t.At == 0 || t.Seen < t.At || t.Seen > t.At && !t.Ever {
 		return nil
 	}
@@ -63,13 +66,38 @@ func (t *tracer) act(tid int, th *thread, regs *syscall.PtraceRegs) error {
 	switch {
 	case t.Kill:
 		return syscall.Kill(t.pid, syscall.SIGKILL)
+	case t.Short > 0 && regs.Rdx > uint64(t.Short) && movesBytes(regs.Orig_rax):
+		asked := regs.Rdx
+		th.leaving = func(regs *syscall.PtraceRegs) error {
+			regs.Rdx = asked // the program may count on its registers
+			return syscall.PtraceSetRegs(tid, regs)
+		}
+		regs.Rdx = uint64(t.Short)
+		return syscall.PtraceSetRegs(tid, regs)
 	case t.errno == 0:
 		return nil
+	case t.errno == syscall.EINTR && t.Ever && th.skipped:
+		th.skipped = false
+		return nil
 	case regs.Orig_rax == unix.SYS_CLOSE:
-		th.failing = true // Linux closes the descriptor whatever it then says
+		// Linux closes the descriptor whatever it then says.
+		th.leaving = func(regs *syscall.PtraceRegs) error {
+			regs.Rax = uint64(-int64(t.errno))
+			return syscall.PtraceSetRegs(tid, regs)
+		}
 		return nil
 	}
+	th.skipped, th.leaving = true, nil
 	return instead(tid, regs, t.errno)
+}
+
+// movesBytes says whether a call's third argument is how many bytes it moves.
+func movesBytes(number uint64) bool {
+	switch number {
+	case unix.SYS_READ, unix.SYS_PREAD64, unix.SYS_WRITE, unix.SYS_PWRITE64:
+		return true
+	}
+	return false
 }
 
 // instead has the call that a thread enters not happen.
@@ -78,14 +106,15 @@ func instead(tid int, regs *syscall.PtraceRegs, e syscall.Errno) error {
 	return syscall.PtraceSetRegs(tid, regs)
 }
 
-// leave has a call that happened say that it failed.
-func (t *tracer) leave(tid int) error {
+// leave is told that a thread leaves the call that it was in.
+func (t *tracer) leave(tid int, th *thread) error {
 	var regs syscall.PtraceRegs
 	if err := syscall.PtraceGetRegs(tid, &regs); err != nil {
 		return err
 	}
-	regs.Rax = uint64(-int64(t.errno))
-	return syscall.PtraceSetRegs(tid, &regs)
+	do := th.leaving
+	th.leaving = nil
+	return do(&regs)
 }
 
 // errnoOf finds an error by its name.

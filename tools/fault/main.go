@@ -13,7 +13,11 @@
 //	              calls, they are only counted
 //	-kill         kill the program as it enters the call
 //	-fail ERRNO   make the call fail, with EIO for one
-//	-ever         … and all that it counts from then on
+//	-ever         … and all that it counts from then on; with EINTR every other
+//	              one, since a program that asks again would never end
+//	-short BYTES  have a read or write move no more than so many bytes
+//	-trace FILE   write each counted call that succeeds there, as a line of JSON,
+//	              with what it wrote (see Step)
 //	-exec CMD     run CMD with sh, then let the call go on
 //	-without LIST these calls are none that the system has (ENOSYS), and not counted
 //	-report FD    write a Report, as JSON, to this descriptor
@@ -54,8 +58,10 @@ type Plan struct {
 	Kill    bool
 	Errno   string
 	Ever    bool
+	Short   int // bytes that a read or write moves at most; 0 for as many as it asks
 	Exec    string
 	Each    func(n int, name, path string) // told of each counted call; or nil
+	Trace   func(Step)                     // told of each that has succeeded; or nil
 }
 
 // Report is what became of a run.
@@ -66,6 +72,19 @@ type Report struct {
 	Path   string `json:"path,omitempty"` // and its files
 	Exit   int    `json:"exit"`           // exit code, -1 if a signal ended it
 	Signal int    `json:"signal,omitempty"`
+}
+
+// Step is a call that changed files. Calls of several threads overlap: After
+// says how many had returned when it began, and so what a sync covers.
+type Step struct {
+	Call   string    `json:"call"`
+	Files  []string  `json:"files"` // that it names, as they were called when it began
+	Args   [6]uint64 `json:"args"`
+	Data   []byte    `json:"data,omitempty"`   // what a write wrote, or utimensat's times
+	Offset int64     `json:"offset,omitempty"` // of a write
+	Inode  uint64    `json:"inode,omitempty"`  // of what open or mkdir gave …
+	Mode   uint32    `json:"mode,omitempty"`   // … and its mode
+	After  int       `json:"after"`
 }
 
 func main() {
@@ -93,6 +112,8 @@ func run(args []string) (r Report, err error) {
 	flags.StringVar(&p.Errno, "fail", "", "")
 	flags.BoolVar(&p.Ever, "ever", false, "")
 	flags.StringVar(&p.Exec, "exec", "", "")
+	flags.IntVar(&p.Short, "short", 0, "")
+	steps := flags.String("trace", "", "")
 	number := flags.Int("report", -1, "")
 	list := flags.Bool("list", false, "")
 	flags.Usage = func() {
@@ -114,6 +135,15 @@ func run(args []string) (r Report, err error) {
 	program, err := exec.LookPath(flags.Arg(0))
 	if err != nil {
 		return r, err
+	}
+	if *steps != "" {
+		file, e := os.Create(*steps)
+		if e != nil {
+			return r, e
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		line := json.NewEncoder(file)
+		p.Trace = func(s Step) { err = errors.Join(err, line.Encode(s)) }
 	}
 	to, err := descriptor(*number)
 	if err != nil {

@@ -29,6 +29,8 @@ var programs = map[string]func() error{
 	"dies":      func() error { return errors.Join(syscall.Kill(os.Getpid(), syscall.SIGTERM), block()) },
 	"dumpable":  dumpable,
 	"places":    places,
+	"once":      once,
+	"patient":   patient,
 }
 
 const chosenBy = "FAULT_TEST_PROGRAM"
@@ -171,4 +173,55 @@ func places() error {
 		must(unix.Close(fd))
 	}
 	return errors.Join(errs...)
+}
+
+// once copies a file with a read and a write, and does not look how much they
+// moved.
+func once() error {
+	from, to, err := open()
+	if err != nil {
+		return err
+	}
+	var b [8]byte
+	n, err := unix.Read(from, b[:])
+	if err != nil {
+		return err
+	}
+	_, err = unix.Write(to, b[:n])
+	return errors.Join(err, unix.Ftruncate(to, int64(n)))
+}
+
+// patient copies it whole.
+func patient() error {
+	from, to, err := open()
+	if err != nil {
+		return err
+	}
+	again := func(call func() (int, error)) (n int, err error) {
+		for n, err = call(); err == unix.EINTR; n, err = call() {
+		}
+		return n, err
+	}
+	for {
+		var b [8]byte
+		n, err := again(func() (int, error) { return unix.Read(from, b[:]) })
+		if n == 0 || err != nil {
+			return err
+		}
+		for done := 0; done < n; {
+			m, err := again(func() (int, error) { return unix.Write(to, b[done:n]) })
+			if err != nil {
+				return err
+			}
+			done += m
+		}
+	}
+}
+
+func open() (from, to int, err error) {
+	from, err = unix.Open("file0", unix.O_RDONLY, 0)
+	if err == nil {
+		to, err = unix.Open("file1", unix.O_WRONLY|unix.O_TRUNC, 0)
+	}
+	return from, to, err
 }

@@ -39,13 +39,15 @@ type tracer struct {
 	rules   map[uint64]rule
 	without map[uint64]rule
 	errno   syscall.Errno
+	steps   int // told of
 	pid     int
 	threads map[int]*thread
 }
 
 // A thread is one that was seen.
 type thread struct {
-	failing bool // the call that it is in happens, and will say that it failed
+	leaving func(*syscall.PtraceRegs) error // what to do as the call that it is in returns; or nil
+	skipped bool                            // its last call was told EINTR
 }
 
 func (p Plan) tracer() (t *tracer, err error) {
@@ -118,8 +120,7 @@ func (t *tracer) stopped(tid int, status syscall.WaitStatus) (err error) {
 	case status>>16 == unix.PTRACE_EVENT_SECCOMP:
 		err = t.enter(tid, th)
 	case sig == callStop:
-		th.failing = false
-		err = t.leave(tid)
+		err = t.leave(tid, th)
 	case status>>16 != 0:
 		// a thread was born, or a program executed
 	default:
@@ -128,7 +129,7 @@ func (t *tracer) stopped(tid int, status syscall.WaitStatus) (err error) {
 	switch {
 	case err != nil:
 		return err
-	case th.failing:
+	case th.leaving != nil:
 		return syscall.PtraceSyscall(tid, deliver)
 	}
 	return syscall.PtraceCont(tid, deliver)
