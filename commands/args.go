@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
+
+	"tokar/format/keyslot"
 )
 
 // A line is a command line, read. The CLI library stops at the first operand,
@@ -151,9 +153,15 @@ func (s *scanner) long(w string) error {
 		return s.take(f, "--"+name, "")
 	case attached:
 		return s.take(f, "--"+name, value)
+	case withoutValue[name] != "":
+		return s.take(f, "--"+name, withoutValue[name])
 	}
 	return s.takeNext(f, "--"+name)
 }
+
+// withoutValue is what long flags mean that take a value after = only, where
+// none is given.
+var withoutValue = map[string]string{"hpke": keyslot.HPKESuites()[0]}
 
 func (s *scanner) short(letters string) error {
 	for letters != "" {

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
+
+	"tokar/format/keyslot"
 )
 
 // Shells ask `tokar __complete` what may stand at the cursor; the scripts of
@@ -175,6 +177,10 @@ func (c *completion) value(f cli.Flag) {
 		c.operands()
 	case "SOURCE":
 		c.source()
+	case "KEM":
+		for _, name := range keyslot.HPKESuites() {
+			c.offer(name, "")
+		}
 	}
 }
 

@@ -99,7 +99,10 @@ func flagHelp(f cli.Flag) string {
 	if len(d.names[0]) > 2 {
 		head = "    " + head
 	}
-	if d.value != "" {
+	switch {
+	case d.bare:
+		head += "[=" + d.value + "]"
+	case d.value != "":
 		head += " " + d.value
 	}
 	return beside(head, d.usage)
@@ -109,6 +112,7 @@ func flagHelp(f cli.Flag) string {
 type flagDescription struct {
 	names []string // with their dashes, the short one first
 	value string   // a word for its value; empty if it takes none
+	bare  bool     // it may stand without one
 	usage string
 }
 
@@ -117,6 +121,7 @@ func describeFlag(f cli.Flag) (d flagDescription) {
 	if d.value, d.usage = unquoteUsage(doc.GetUsage()); !doc.TakesValue() {
 		d.value = ""
 	}
+	d.bare = withoutValue[f.Names()[0]] != ""
 	for _, n := range slices.SortedFunc(slices.Values(f.Names()), func(a, b string) int { return len(a) - len(b) }) {
 		if len(n) > 1 {
 			n = "-" + n

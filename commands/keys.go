@@ -12,7 +12,7 @@ import (
 
 func recipientFlags() []cli.Flag {
 	return append([]cli.Flag{
-		&cli.StringSliceFlag{Name: "recipient", Aliases: []string{"r"}, Usage: "who may restore: `KEY` is age1… or an SSH public key"},
+		&cli.StringSliceFlag{Name: "recipient", Aliases: []string{"r"}, Usage: "who may restore: `KEY` is tokar-hpke-…, age1… or an SSH public key"},
 		&cli.StringSliceFlag{Name: "recipients-file", Aliases: []string{"R"}, Usage: "… each key in `FILE`, one a line (TOKAR_RECIPIENTS_FILE)"},
 		&cli.StringSliceFlag{Name: "verifier", Usage: "who may only list and verify: `KEY`"},
 		&cli.StringSliceFlag{Name: "verifier-file", Usage: "… each key in `FILE`"},

@@ -126,7 +126,10 @@ func definitions(list []definition) string {
 
 func option(d flagDescription) string {
 	value := ""
-	if d.value != "" {
+	switch {
+	case d.bare:
+		value = `[=\fI` + roff(d.value) + `\fR]`
+	case d.value != "":
 		value = ` \fI` + roff(d.value) + `\fR`
 	}
 	return fmt.Sprintf(".TP\n\\fB%s\\fR%s\n%s", roff(strings.Join(d.names, ", ")), value, fill(d.usage))

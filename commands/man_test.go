@@ -61,7 +61,11 @@ func TestManualIsWhole(t *testing.T) {
 		}
 		for _, f := range c.flags {
 			d := describeFlag(f)
-			if head := strings.TrimSpace(strings.Join(d.names, ", ") + " " + d.value); !strings.Contains(page, ".TP\n"+head+"\n") {
+			head := strings.TrimSpace(strings.Join(d.names, ", ") + " " + d.value)
+			if d.bare {
+				head = strings.Join(d.names, ", ") + "[=" + d.value + "]"
+			}
+			if !strings.Contains(page, ".TP\n"+head+"\n") {
 				t.Errorf("%s lacks %s", name, head)
 			}
 			for _, variable := range regexp.MustCompile(`TOKAR_\w+`).FindAllString(d.usage, -1) {

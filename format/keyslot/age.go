@@ -44,9 +44,11 @@ func parsePlain(b []byte, role format.Role, archive [32]byte) (format.SlotKey, e
 
 // ageRecipient is a recipient of any kind that age knows.
 type ageRecipient struct {
-	to   age.Recipient
-	name string // for messages: public, and short
+	to    age.Recipient
+	short string // for messages: public
 }
+
+func (r *ageRecipient) name() string { return r.short }
 
 func (r *ageRecipient) Wrap(ctx context.Context, k format.SlotKey) (format.Slot, error) {
 	slot, _, err := r.wrap(ctx, k)
@@ -68,7 +70,7 @@ func (r *ageRecipient) wrap(ctx context.Context, k format.SlotKey) (slot format.
 		err = fmt.Errorf("its slot needs more than %d bytes", format.MaxSlotBody)
 	}
 	if err != nil {
-		return slot, false, fmt.Errorf("recipient %s: %w", r.name, err)
+		return slot, false, fmt.Errorf("recipient %s: %w", r.short, err)
 	}
 	return format.Slot{Type: format.SlotAge, Role: k.Role, Body: body}, w.quantum, nil
 }
@@ -119,51 +121,20 @@ func acceptable(stanzas []*age.Stanza) bool {
 	return len(stanzas) <= maxStanzas && !slices.ContainsFunc(stanzas, scrypt)
 }
 
-// ageIdentity is what one identity file holds. It belongs to one goroutine.
-type ageIdentity struct {
-	ids []age.Identity // those that ask nobody first
-}
+// ageKey is one of age's identities, which asks nobody or has a plugin ask.
+type ageKey struct{ id age.Identity }
 
-// Unwrap tries every identity on every slot with tK, then on those with mK.
-// A body that does not open may be somebody else's: it is skipped. A body that
-// was opened by us and is not what it should be ends everything.
-func (i *ageIdentity) Unwrap(ctx context.Context, archive [32]byte, all []format.Slot) (format.SlotKey, error) {
-	if len(all) > format.MaxSlots {
-		return format.SlotKey{}, fmt.Errorf("%w: %d key slots", format.ErrMalformed, len(all))
+// open tries an age slot. A body that does not open may be somebody else's; one
+// that was opened by us and is not what it should be ends everything.
+func (a ageKey) open(_ context.Context, archive [32]byte, slot format.Slot) (format.SlotKey, error) {
+	if slot.Type != format.SlotAge {
+		return format.SlotKey{}, format.ErrNotForMe
 	}
-	for _, role := range []format.Role{format.RoleRestore, format.RoleVerify} {
-		for _, id := range i.ids {
-			k, err := openFirst(ctx, id, role, archive, all)
-			if !errors.Is(err, format.ErrNotForMe) {
-				return k, err
-			}
-		}
+	if len(slot.Body) > format.MaxSlotBody {
+		return format.SlotKey{}, fmt.Errorf("%w: a key slot of %d bytes", format.ErrMalformed, len(slot.Body))
 	}
-	return format.SlotKey{}, format.ErrNotForMe
-}
-
-func openFirst(ctx context.Context, id age.Identity, role format.Role, archive [32]byte, all []format.Slot) (format.SlotKey, error) {
-	for _, slot := range all {
-		if slot.Type != format.SlotAge || slot.Role != role {
-			continue
-		}
-		if err := ctx.Err(); err != nil {
-			return format.SlotKey{}, err
-		}
-		k, err := openBody(id, role, archive, slot.Body)
-		if !errors.Is(err, format.ErrNotForMe) {
-			return k, err
-		}
-	}
-	return format.SlotKey{}, format.ErrNotForMe
-}
-
-func openBody(id age.Identity, role format.Role, archive [32]byte, body []byte) (format.SlotKey, error) {
-	if len(body) > format.MaxSlotBody {
-		return format.SlotKey{}, fmt.Errorf("%w: a key slot of %d bytes", format.ErrMalformed, len(body))
-	}
-	t := &trial{id: id}
-	plain, err := decrypt(t, body)
+	t := &trial{id: a.id}
+	plain, err := decrypt(t, slot.Body)
 	defer clear(plain)
 	switch {
 	case t.stopped != nil:
@@ -173,7 +144,7 @@ func openBody(id age.Identity, role format.Role, archive [32]byte, body []byte) 
 	case err != nil:
 		return format.SlotKey{}, fmt.Errorf("%w: a key slot is damaged", format.ErrAuthentic)
 	}
-	return parsePlain(plain, role, archive)
+	return parsePlain(plain, slot.Role, archive)
 }
 
 func decrypt(id age.Identity, body []byte) ([]byte, error) {
@@ -205,8 +176,30 @@ func (t *trial) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 	return key, err
 }
 
-// stop marks an error after which nothing else is to be tried: of a plugin, or
-// of a person who was asked. All others come from the body.
+// stanzasOf are those of an age slot's header; none if no identity would be
+// tried on it.
+func stanzasOf(slot format.Slot) []*age.Stanza {
+	if slot.Type != format.SlotAge || len(slot.Body) > format.MaxSlotBody {
+		return nil
+	}
+	var l looker
+	age.Decrypt(bytes.NewReader(slot.Body), &l)
+	if !acceptable(l.stanzas) {
+		return nil
+	}
+	return l.stanzas
+}
+
+// looker only looks at a header.
+type looker struct{ stanzas []*age.Stanza }
+
+func (l *looker) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
+	l.stanzas = stanzas
+	return nil, age.ErrIncorrectIdentity
+}
+
+// stop marks an error of a plugin, after which nothing else is to be tried. All
+// others come from the body.
 type stop struct{ err error }
 
 func (s *stop) Error() string { return s.err.Error() }

@@ -8,10 +8,13 @@ import (
 	"tokar/format"
 )
 
-// Describe says in a word or two who may open a slot: "passphrase", or the
-// kinds of recipient that an age body is for, such as "ssh-ed25519" or the
-// name of a plugin. Nothing in it is proved.
+// Describe says in a word or two who may open a slot: "passphrase", the
+// kind of an HPKE key, or the kinds of recipient that an age body is for, such as
+// "ssh-ed25519" or the name of a plugin. Nothing in it is proved.
 func Describe(slot format.Slot) string {
+	if suite := suiteOfBody(slot); suite != nil {
+		return suite.title
+	}
 	if slot.Type != format.SlotAge {
 		return slot.Type.String()
 	}

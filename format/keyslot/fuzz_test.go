@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"strings"
 	"testing"
 
 	"filippo.io/age"
@@ -54,6 +55,60 @@ func FuzzAgeSlot(f *testing.F) {
 	})
 }
 
+// FuzzHPKESlot has an identity of each kind.
+func FuzzHPKESlot(f *testing.F) {
+	var ids []format.Identity
+	for _, s := range hpkeSuites {
+		to, id := pair(f, generateHPKE(s.name))
+		ids = append(ids, id)
+		body := mustWrap(f, to, format.RoleRestore).Body
+		for _, b := range [][]byte{body, body[:len(body)-1], append(bytes.Clone(body), 0), body[:2]} {
+			f.Add(b, byte(format.RoleRestore))
+		}
+		f.Add(body, byte(format.RoleVerify))
+	}
+	f.Add([]byte{0, 0x51, 1}, byte(format.RoleRestore))
+	f.Add([]byte{}, byte(format.RoleRestore))
+	f.Fuzz(func(t *testing.T, body []byte, role byte) {
+		slot := format.Slot{Type: format.SlotHPKE, Role: format.Role(role), Body: body}
+		for _, id := range ids {
+			k, err := unwrap(id, slot)
+			knownClass(t, k, slot.Role, err)
+		}
+		Describe(slot)
+	})
+}
+
+// FuzzHPKEKeyText: a key has one text.
+func FuzzHPKEKeyText(f *testing.F) {
+	for _, s := range hpkeSuites {
+		key, err := s.kem.DeriveKeyPair(make([]byte, 32))
+		if err != nil {
+			f.Fatal(err)
+		}
+		file, to, err := s.file(epoch, key)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(to)
+		f.Add(to[:len(to)-1])
+		f.Add(strings.Fields(string(file))[7])
+		f.Add(s.secretPrefix())
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if r, err := parseHPKERecipient(text); err == nil && encodeKey(r.suite.publicPrefix(), lowerBase32, r.to.Bytes()) != text {
+			t.Fatal("another text of a public key")
+		}
+		k, err := parseHPKEIdentity(text)
+		if err != nil {
+			return
+		}
+		if b, err := k.key.Bytes(); err != nil || encodeKey(k.suite.secretPrefix(), upperBase32, b) != text {
+			t.Fatal("another text of a secret key", err)
+		}
+	})
+}
+
 // FuzzPassphraseSlot leaves PBKDF2 out: its result is the same key for all.
 func FuzzPassphraseSlot(f *testing.F) {
 	key := make([]byte, 32)
@@ -96,8 +151,16 @@ func FuzzKeyFiles(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	h, toH, err := GenerateHPKE(epoch, "p256")
+	if err != nil {
+		f.Fatal(err)
+	}
+	shutH, err := lockHPKE(h, []byte("x"), MinCost)
+	if err != nil {
+		f.Fatal(err)
+	}
 	for _, text := range [][]byte{
-		file, shut, []byte(to), []byte("age1yubikey1q\r\n# c\n"), []byte("AGE-PLUGIN-X-1QQQQQQQQ"),
+		file, shut, []byte(to), h, shutH, []byte(toH), []byte("age1yubikey1q\r\n# c\n"), []byte("AGE-PLUGIN-X-1QQQQQQQQ"),
 		[]byte(`no-pty,from="a b" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDDZ ann`), []byte("ssh-rsa AAAAB3NzaC1yc2E= x"),
 		[]byte("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"),
 	} {
@@ -107,7 +170,7 @@ func FuzzKeyFiles(f *testing.F) {
 		if all, err := ParseRecipients(bytes.NewReader(text), "f", nil); err == nil && len(all) == 0 {
 			t.Fatal("neither recipients nor an error")
 		}
-		if id, err := ParseIdentities(bytes.NewReader(text), "f", nil); err == nil && len(id.(*ageIdentity).ids) == 0 {
+		if id, err := ParseIdentities(bytes.NewReader(text), "f", nil); err == nil && len(id.(identities)) == 0 {
 			t.Fatal("neither identities nor an error")
 		}
 	})

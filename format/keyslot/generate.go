@@ -14,7 +14,7 @@ import (
 // the caller zeroes, and its recipient. Backups of keys outlive the classical
 // ones, so it is the default.
 func GenerateHybrid(now time.Time) (file []byte, recipient string, err error) {
-	if err := refuseFIPS("keygen"); err != nil {
+	if err := refuseFIPS(); err != nil {
 		return nil, "", err
 	}
 	id, err := age.GenerateHybridIdentity()
@@ -27,7 +27,7 @@ func GenerateHybrid(now time.Time) (file []byte, recipient string, err error) {
 
 // GenerateX25519 is GenerateHybrid for a short classical identity.
 func GenerateX25519(now time.Time) (file []byte, recipient string, err error) {
-	if err := refuseFIPS("keygen"); err != nil {
+	if err := refuseFIPS(); err != nil {
 		return nil, "", err
 	}
 	id, err := age.GenerateX25519Identity()
@@ -50,7 +50,7 @@ func Lock(identityFile, passphrase []byte) ([]byte, error) {
 }
 
 func lock(file, passphrase []byte, logN int) ([]byte, error) {
-	if err := refuseFIPS("locking an identity"); err != nil {
+	if err := refuseFIPS(); err != nil {
 		return nil, err
 	}
 	if len(passphrase) == 0 {

@@ -1,11 +1,12 @@
 // Package keyslot makes and opens key slots: recipients wrap an archive's tK
 // or mK, identities unwrap it.
 //
-// A recipient or identity of age (age.go) comes from text that people keep:
-// ParseRecipient, ParseRecipients (recipient.go), ParseIdentities
-// (identity.go, locked.go). A Passphrase (passphrase.go) is both at once.
-// Recipients.Wrap makes all slots of an archive and refuses what weakens it.
-// GenerateHybrid, GenerateX25519 and Lock (generate.go) make new identities.
+// A recipient or identity of HPKE (hpke.go, hpketext.go) or age (age.go) comes
+// from text that people keep: ParseRecipient, ParseRecipients (recipient.go),
+// ParseIdentities (identity.go, locked.go, lockedhpke.go). A Passphrase
+// (passphrase.go) is both at once. Recipients.Wrap makes all slots of an archive
+// and refuses what weakens it. GenerateHPKE and LockHPKE, GenerateHybrid,
+// GenerateX25519 and Lock (generate.go) make new identities.
 //
 // age is not made of FIPS-approved primitives: under GODEBUG=fips140=only
 // everything of age is refused before age is called.
@@ -118,19 +119,25 @@ func (m *mix) wrap(ctx context.Context, slots []format.Slot, k format.SlotKey, t
 	return slots, nil
 }
 
-// one wraps for one recipient. What is not age's is symmetric: it goes with
-// either strength.
+// publicKey is a recipient that is post-quantum or not.
+type publicKey interface {
+	wrap(ctx context.Context, k format.SlotKey) (slot format.Slot, quantum bool, err error)
+	name() string // for messages
+}
+
+// one wraps for one recipient. What has no public key is symmetric: it goes
+// with either strength.
 func (m *mix) one(ctx context.Context, k format.SlotKey, r format.Recipient) (format.Slot, error) {
-	a, ok := r.(*ageRecipient)
+	p, ok := r.(publicKey)
 	if !ok {
 		return r.Wrap(ctx, k)
 	}
-	slot, quantum, err := a.wrap(ctx, k)
+	slot, quantum, err := p.wrap(ctx, k)
 	switch {
 	case quantum && m.quantum == "":
-		m.quantum = a.name
+		m.quantum = p.name()
 	case !quantum && m.classic == "":
-		m.classic = a.name
+		m.classic = p.name()
 	}
 	return slot, err
 }
@@ -145,12 +152,12 @@ func (m *mix) check() error {
 
 // refuseFIPS comes before every call of age: in fips140=only age fails in
 // misleading ways, and its post-quantum keys hang for ever.
-func refuseFIPS(what string) error {
+func refuseFIPS() error {
 	if !fips140.Enforced() {
 		return nil
 	}
-	return fmt.Errorf("%s: age keys are not FIPS-approved and this runs with fips140=only; "+
-		"use a passphrase slot", what)
+	return errors.New("age, plugin and SSH keys are not FIPS-approved and this runs with fips140=only; " +
+		"use a key of \"tokar keygen --hpke\", or a passphrase")
 }
 
 const maxFile = 1 << 20 // bytes of a file of recipients or identities

@@ -3,7 +3,6 @@ package keyslot
 import (
 	"bytes"
 	"context"
-	"crypto/fips140"
 	"errors"
 	"os"
 	"os/exec"
@@ -146,6 +145,8 @@ func pair(t testing.TB, generate func(time.Time) ([]byte, string, error)) (forma
 func TestRecipientsWrap(t *testing.T) {
 	pq, pqID := pair(t, GenerateHybrid)
 	x, xID := pair(t, GenerateX25519)
+	hpq, hpqID := pair(t, generateHPKE("mlkem768p256"))
+	h, hID := pair(t, generateHPKE("p256"))
 	pass := NewPassphrase(func() ([]byte, error) { return []byte("a b c"), nil })
 	pass.Cost = MinCost
 	keys, err := format.NewKeys(archiveA, keyOf(format.RoleRestore).Secret, keyOf(format.RoleVerify).Secret, nil)
@@ -179,10 +180,25 @@ func TestRecipientsWrap(t *testing.T) {
 		opens(t, pqID, format.RoleRestore, slots...)
 		opens(t, xID, format.RoleVerify, slots...)
 	})
+	t.Run("of one strength", func(t *testing.T) {
+		slots, err := Recipients{Restore: list(pq, hpq, pass), Verify: list(hpq)}.Wrap(t.Context(), keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opens(t, hpqID, format.RoleRestore, slots...)
+		slots, err = Recipients{Restore: list(x, h)}.Wrap(t.Context(), keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opens(t, hID, format.RoleRestore, slots...)
+	})
 	for name, c := range map[string]struct {
 		r    Recipients
 		want string
 	}{
+		"HPKE of both":        {Recipients{Restore: list(hpq), Verify: list(h)}, "recipient tokar-hpke-mlkem768p256-"},
+		"HPKE and age":        {Recipients{Restore: list(h, pq)}, "recipient age1pq1"},
+		"age and HPKE":        {Recipients{Restore: list(x), Verify: list(hpq)}, "and age1"},
 		"mixed over roles":    {Recipients{Restore: list(pq), Verify: list(x)}, "--mixed"},
 		"mixed in one":        {Recipients{Restore: list(x, pass, pq)}, "--mixed"},
 		"too many":            {Recipients{Restore: many, Verify: list(x)}, "65 recipients"},
@@ -218,56 +234,6 @@ func self(t *testing.T) string {
 	return exe
 }
 
-// TestFIPSOnly runs itself again under fips140=only. A hang is a failure.
-func TestFIPSOnly(t *testing.T) {
-	if fips140.Enforced() {
-		testUnderFIPS(t)
-		return
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, self(t), "-test.run=^TestFIPSOnly$", "-test.v")
-	cmd.Env = append(os.Environ(), "GODEBUG=fips140=only")
-	out, err := cmd.CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("passphrase works")) {
-		t.Fatalf("%v\n%s", err, out)
-	}
-}
-
-func testUnderFIPS(t *testing.T) {
-	lists := func(text string) error {
-		_, err := ParseRecipients(strings.NewReader(text), "f", nil)
-		return err
-	}
-	ids := func(text string) error {
-		_, err := ParseIdentities(strings.NewReader(text), "f", nil)
-		return err
-	}
-	one := func(text string) error {
-		_, err := ParseRecipient(text, nil)
-		return err
-	}
-	keygen := func(generate func(time.Time) ([]byte, string, error)) error {
-		_, _, err := generate(time.Now())
-		return err
-	}
-	_, locking := Lock([]byte("x"), []byte("y"))
-	for name, err := range map[string]error{
-		"recipient": one("age1pq1qqq"), "ssh": one("ssh-rsa AAAA"), "recipients": lists("age1qqq"),
-		"identity": ids("AGE-SECRET-KEY-PQ-1QQQ"), "locked": ids("-----BEGIN OPENSSH PRIVATE KEY-----"),
-		"hybrid": keygen(GenerateHybrid), "x25519": keygen(GenerateX25519), "lock": locking,
-	} {
-		if err == nil || !strings.Contains(err.Error(), "use a passphrase slot") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	p := NewPassphrase(func() ([]byte, error) { return []byte("short"), nil })
-	p.Cost = MinCost
-	slot := mustWrap(t, p, format.RoleRestore)
-	opens(t, p, format.RoleRestore, format.Slot{Type: format.SlotAge, Role: format.RoleRestore}, slot)
-	t.Log("passphrase works")
-}
-
 // A slot tells who may open it in the words that people gave.
 func TestDescribe(t *testing.T) {
 	_, hybrid, err := GenerateHybrid(time.Now())
@@ -291,6 +257,15 @@ func TestDescribe(t *testing.T) {
 		if got := Describe(slot); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+	for kind, want := range map[string]string{"p256": "HPKE P-256", "mlkem768p256": "HPKE post-quantum"} {
+		to, _ := pair(t, generateHPKE(kind))
+		if got := Describe(mustWrap(t, to, format.RoleVerify)); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := Describe(format.Slot{Type: format.SlotHPKE, Body: []byte{0, 0x51, 1}}); got != "hpke" {
+		t.Errorf("an unknown KEM is %q", got)
 	}
 	if got := Describe(format.Slot{Type: format.SlotAge, Body: []byte("-> \n-> \x1b[2J\n---")}); got == "" {
 		t.Error("nothing is said of a hostile body")

@@ -2,6 +2,7 @@ package keyslot
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -12,41 +13,47 @@ import (
 
 	"filippo.io/age"
 	"golang.org/x/crypto/ssh"
+	"tokar/format"
 )
 
 // maxScrypt bounds the cost of a locked identity file: 2^20 is 1 GiB and some
 // seconds; age itself writes 2^18.
 const maxScrypt = 20
 
-// locked is an identity behind a passphrase. Whatever comes of asking is kept,
-// so that nobody is asked twice.
+// locked is a file of identities behind a passphrase. Whatever comes of asking
+// is kept, so that nobody is asked twice.
 type locked struct {
 	name   string
 	ui     *UI
-	mayBe  func([]*age.Stanza) bool // whether it is worth asking
-	unlock func(passphrase []byte) ([]age.Identity, error)
+	mayBe  func(format.Slot) bool // whether it is worth asking
+	unlock func(passphrase []byte) (identities, error)
 
 	asked bool
-	ids   []age.Identity
+	ids   identities
 	err   error
 }
 
-// Unwrap asks if it must.
-func (l *locked) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
-	if !l.mayBe(stanzas) {
-		return nil, age.ErrIncorrectIdentity
+// open asks if it must.
+func (l *locked) open(ctx context.Context, archive [32]byte, slot format.Slot) (format.SlotKey, error) {
+	if !l.mayBe(slot) {
+		return format.SlotKey{}, format.ErrNotForMe
 	}
 	if !l.asked {
 		l.asked = true
 		l.ids, l.err = l.ask()
 	}
 	if l.err != nil {
-		return nil, &stop{l.err}
+		return format.SlotKey{}, l.err
 	}
-	return firstOf(l.ids, stanzas)
+	for _, id := range l.ids {
+		if k, err := id.open(ctx, archive, slot); !errors.Is(err, format.ErrNotForMe) {
+			return k, err
+		}
+	}
+	return format.SlotKey{}, format.ErrNotForMe
 }
 
-func (l *locked) ask() ([]age.Identity, error) {
+func (l *locked) ask() (identities, error) {
 	passphrase, err := l.ui.passphrase(l.name)
 	defer clear(passphrase)
 	if err != nil {
@@ -62,44 +69,28 @@ func (l *locked) ask() ([]age.Identity, error) {
 	return ids, nil
 }
 
-// firstOf is the first identity that finds its stanza.
-func firstOf(ids []age.Identity, stanzas []*age.Stanza) ([]byte, error) {
-	for _, id := range ids {
-		key, err := id.Unwrap(stanzas)
-		var s *stop
-		if err == nil || errors.As(err, &s) {
-			return key, err
-		}
-	}
-	return nil, age.ErrIncorrectIdentity
+// notOnlySSH: identity files hold no SSH keys, and may hold any other.
+func notOnlySSH(slot format.Slot) bool {
+	return isHPKE(slot) ||
+		slices.ContainsFunc(stanzasOf(slot), func(s *age.Stanza) bool { return !strings.HasPrefix(s.Type, "ssh-") })
 }
 
 // lockedFile is an identity file in an age file. It must be locked with a
 // passphrase, which shows before anybody is asked.
-func lockedFile(file []byte, name string, ui *UI) ([]age.Identity, error) {
+func lockedFile(file []byte, name string, ui *UI) (identities, error) {
 	var none *age.NoIdentityMatchError
-	_, err := age.Decrypt(bytes.NewReader(file), nobody{})
+	_, err := age.Decrypt(bytes.NewReader(file), &looker{})
 	switch {
 	case !errors.As(err, &none):
 		return nil, errors.New("a damaged locked identity file")
 	case !slices.Equal(none.StanzaTypes, []string{"scrypt"}):
 		return nil, errors.New("an age file that no passphrase opens; not an identity")
 	}
-	unlock := func(passphrase []byte) ([]age.Identity, error) { return unlockFile(file, passphrase, ui) }
-	return []age.Identity{&locked{name: name, ui: ui, mayBe: notOnlySSH, unlock: unlock}}, nil
+	unlock := func(passphrase []byte) (identities, error) { return unlockFile(file, passphrase, ui) }
+	return identities{&locked{name: name, ui: ui, mayBe: notOnlySSH, unlock: unlock}}, nil
 }
 
-// nobody only looks at a header.
-type nobody struct{}
-
-func (nobody) Unwrap([]*age.Stanza) ([]byte, error) { return nil, age.ErrIncorrectIdentity }
-
-// notOnlySSH: identity files hold no SSH keys.
-func notOnlySSH(stanzas []*age.Stanza) bool {
-	return slices.ContainsFunc(stanzas, func(s *age.Stanza) bool { return !strings.HasPrefix(s.Type, "ssh-") })
-}
-
-func unlockFile(file, passphrase []byte, ui *UI) ([]age.Identity, error) {
+func unlockFile(file, passphrase []byte, ui *UI) (identities, error) {
 	id, err := age.NewScryptIdentity(string(passphrase))
 	if err != nil {
 		return nil, err
@@ -122,7 +113,7 @@ func unlockFile(file, passphrase []byte, ui *UI) ([]age.Identity, error) {
 
 // lockedSSH is an SSH key behind a passphrase. Keys in the old PEM form do not
 // tell their public key, which says whether to ask at all: NAME.pub does.
-func lockedSSH(pem []byte, pub ssh.PublicKey, name string, ui *UI) ([]age.Identity, error) {
+func lockedSSH(pem []byte, pub ssh.PublicKey, name string, ui *UI) (identities, error) {
 	if pub == nil {
 		text, err := ui.publicKey(name)
 		if err == nil {
@@ -136,9 +127,9 @@ func lockedSSH(pem []byte, pub ssh.PublicKey, name string, ui *UI) ([]age.Identi
 	if t := pub.Type(); t != ssh.KeyAlgoED25519 && t != ssh.KeyAlgoRSA {
 		return nil, fmt.Errorf("an SSH key of type %s cannot be an identity; ssh-ed25519 and ssh-rsa can", t)
 	}
-	mayBe := func(stanzas []*age.Stanza) bool { return slices.ContainsFunc(stanzas, isFor(pub)) }
-	unlock := func(passphrase []byte) ([]age.Identity, error) { return unlockSSH(pem, passphrase, pub) }
-	return []age.Identity{&locked{name: name, ui: ui, mayBe: mayBe, unlock: unlock}}, nil
+	mayBe := func(slot format.Slot) bool { return slices.ContainsFunc(stanzasOf(slot), isFor(pub)) }
+	unlock := func(passphrase []byte) (identities, error) { return unlockSSH(pem, passphrase, pub) }
+	return identities{&locked{name: name, ui: ui, mayBe: mayBe, unlock: unlock}}, nil
 }
 
 // isFor compares the key's tag, which stanzas of SSH keys begin with.
@@ -150,7 +141,7 @@ func isFor(pub ssh.PublicKey) func(*age.Stanza) bool {
 	}
 }
 
-func unlockSSH(pem, passphrase []byte, pub ssh.PublicKey) ([]age.Identity, error) {
+func unlockSSH(pem, passphrase []byte, pub ssh.PublicKey) (identities, error) {
 	key, err := ssh.ParseRawPrivateKeyWithPassphrase(pem, passphrase)
 	if errors.Is(err, x509.IncorrectPasswordError) {
 		return nil, ErrPassphrase
@@ -165,6 +156,5 @@ func unlockSSH(pem, passphrase []byte, pub ssh.PublicKey) ([]age.Identity, error
 	if !bytes.Equal(signer.PublicKey().Marshal(), pub.Marshal()) {
 		return nil, errors.New("its .pub file belongs to another key")
 	}
-	id, err := sshIdentity(key)
-	return []age.Identity{id}, err
+	return sshIdentity(key)
 }

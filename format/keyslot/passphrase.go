@@ -119,8 +119,13 @@ func (p *Passphrase) key(ctx context.Context, body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	cost := int(binary.BigEndian.Uint32(body[saltSize:costEnd]))
-	return pbkdf2.Key(sha256.New, string(secret), body[:saltSize], cost, 32)
+	return stretch(secret, body)
+}
+
+// stretch makes a key of a passphrase; head begins with salt and cost.
+func stretch(passphrase, head []byte) ([]byte, error) {
+	cost := int(binary.BigEndian.Uint32(head[saltSize:costEnd]))
+	return pbkdf2.Key(sha256.New, string(passphrase), head[:saltSize], cost, 32)
 }
 
 // seal appends nonce ‖ ciphertext ‖ tag to the body's head.

@@ -16,32 +16,38 @@ import (
 	"tokar/format"
 )
 
-// ParseRecipient reads one recipient: age1… (X25519), age1pq1… (hybrid
-// post-quantum), age1tag1… and age1tagpq1… (hardware keys), age1NAME1… (a
-// plugin), or an ssh-ed25519 or ssh-rsa public key as in authorized_keys.
+// ParseRecipient reads one recipient: tokar-hpke-…, age1… (X25519), age1pq1…
+// (hybrid post-quantum), age1tag1… and age1tagpq1… (hardware keys), age1NAME1…
+// (a plugin), or an ssh-ed25519 or ssh-rsa public key as in authorized_keys.
 // Errors never repeat the text: it may be a secret in the wrong place.
 func ParseRecipient(text string, ui *UI) (format.Recipient, error) {
-	if err := refuseFIPS("recipient"); err != nil {
-		return nil, err
-	}
 	text = strings.TrimSpace(text)
-	if strings.ContainsAny(text, "\r\n") {
+	switch {
+	case strings.ContainsAny(text, "\r\n"):
 		return nil, errors.New("several lines where one recipient belongs")
+	case isIdentity(text):
+		return nil, errIsIdentity
+	case strings.HasPrefix(text, hpkePublicPrefix):
+		r, err := parseHPKERecipient(text)
+		if err != nil {
+			return nil, err
+		}
+		return r, nil
+	}
+	if err := refuseFIPS(); err != nil {
+		return nil, err
 	}
 	to, err := ageRecipientOf(text, ui)
 	if err != nil {
 		return nil, err
 	}
-	return &ageRecipient{to: to, name: shortName(text)}, nil
+	return &ageRecipient{to: to, short: shortName(text)}, nil
 }
 
 // ParseRecipients reads a file of recipients, one a line; empty lines and
 // lines that begin with # say nothing. A wrong line is named by its number,
 // and refuses the whole file: a recipient left out could not open the archive.
 func ParseRecipients(r io.Reader, name string, ui *UI) ([]format.Recipient, error) {
-	if err := refuseFIPS(name); err != nil {
-		return nil, err
-	}
 	b, err := readBounded(r, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -77,7 +83,7 @@ func lines(b []byte) func(yield func(int, string) bool) {
 
 var (
 	errBadRecipient = errors.New("malformed recipient; mistyped or cut off?")
-	errNotRecipient = errors.New("not a recipient: age1… or an ssh-ed25519 or ssh-rsa public key is")
+	errNotRecipient = errors.New("not a recipient: tokar-hpke-…, age1… or an ssh-ed25519 or ssh-rsa public key is")
 	errIsIdentity   = errors.New("this is a secret key; " +
 		"its public half is in its .pub file, or after \"# public key:\" in itself")
 )
@@ -85,8 +91,6 @@ var (
 // ageRecipientOf chooses by the prefix, as the age program does.
 func ageRecipientOf(text string, ui *UI) (to age.Recipient, err error) {
 	switch prefix, _ := splitBech32(text); {
-	case isIdentity(text):
-		return nil, errIsIdentity
 	case prefix == "age":
 		to, err = age.ParseX25519Recipient(text)
 	case prefix == "age1pq":
@@ -108,7 +112,7 @@ func ageRecipientOf(text string, ui *UI) (to age.Recipient, err error) {
 
 func isIdentity(text string) bool {
 	up := strings.ToUpper(text)
-	return strings.HasPrefix(up, "AGE-SECRET-KEY-") || strings.HasPrefix(up, "AGE-PLUGIN-") ||
+	return strings.HasPrefix(up, "TOKAR-SECRET-KEY-") || strings.HasPrefix(up, "AGE-SECRET-KEY-") || strings.HasPrefix(up, "AGE-PLUGIN-") ||
 		strings.HasPrefix(text, "-----BEGIN")
 }
 

@@ -101,8 +101,8 @@ func TestRecipientNames(t *testing.T) {
 	for text, want := range map[string]string{
 		x: x[:12] + "…", ed + " ann@host": `ssh-ed25519 "ann@host"`, ed: "ssh-ed25519 SHA256:",
 	} {
-		if r := mustRecipient(t, text, nil).(*ageRecipient); !strings.HasPrefix(r.name, want) {
-			t.Errorf("got %s, want %s", r.name, want)
+		if r := mustRecipient(t, text, nil).(publicKey); !strings.HasPrefix(r.name(), want) {
+			t.Errorf("got %s, want %s", r.name(), want)
 		}
 	}
 }
