@@ -6,8 +6,8 @@
     reader.py verify  ARCHIVE [KEY...]        without a key: checksums and order only
     reader.py judge   DIRECTORY               every vector of a vectors.json, in every way
 
-KEY is the name of a file with an age identity (X25519) or, with passphrase:FILE,
-tK:HEX or mK:HEX, something else. It is slow, keeps whole archives in memory, and
+KEY is the name of a file with an HPKE or an age identity (X25519) or, with
+passphrase:FILE, tK:HEX or mK:HEX, something else. It is slow, keeps whole archives in memory, and
 shares no line with tokar. It wants python3-cryptography and python3-zstandard.
 Numbers in comments are sections of docs/FORMAT.md.
 """
@@ -27,6 +27,7 @@ import sys
 import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -337,6 +338,206 @@ def age_open(private, public, body):
         except (InvalidTag, ValueError):
             raise Refused("authentic", "an age slot's payload") from None
     return None
+
+
+# HPKE, 7.3.
+
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+P256, HYBRID = b"\x00\x10", b"\x00\x50"
+
+
+def hpke(text):
+    """7.3, 7.4"""
+    prefix, _, data = text.rpartition("-")
+    key = base64.b32decode(data + "=" * (-len(data) % 8))
+    key, check = key[:-4], key[-4:]
+    assert hashlib.sha256((prefix + "-").encode() + key).digest()[:4] == check, "a mistyped key"
+    kem, size, decap = {
+        "TOKAR-SECRET-KEY-HPKE-P256": (P256, 65, dhkem),
+        "TOKAR-SECRET-KEY-HPKE-MLKEM768P256": (HYBRID, 1153, hybrid),
+    }[prefix]
+
+    def identity(header):
+        for role in (RESTORE, VERIFY):
+            for kind, slot_role, body in header.slots:
+                if kind != 3 or slot_role != role or body[:2] != kem:
+                    continue
+                rule(len(body) == 2 + size + 48, "an HPKE slot's length")
+                enc = body[2 : 2 + size]
+                info, aad = b"tokar/1 HPKE\0" + SUITE + header.id, b"\0\3" + bytes([role])
+                try:
+                    sealing, nonce = key_schedule(kem, decap(key, enc), info)
+                    return role, AESGCM(sealing).decrypt(nonce, body[2 + size :], aad), False
+                except (InvalidTag, ValueError):
+                    continue
+        raise Refused("no-key", "no slot opens")
+
+    return identity
+
+
+def extract_label(suite, salt, label, ikm):
+    """RFC 9180, 4: LabeledExtract with HKDF-SHA256."""
+    return mac(salt or bytes(32), b"HPKE-v1" + suite + label + ikm)
+
+
+def expand_label(suite, prk, label, info, n):
+    """RFC 9180, 4: LabeledExpand; one block of HKDF-SHA256 is enough here."""
+    return mac(prk, n.to_bytes(2, "big") + b"HPKE-v1" + suite + label + info, b"\1")[:n]
+
+
+def key_schedule(kem, shared, info, aead=2):
+    """RFC 9180, 5.1, mode base: key and first nonce."""
+    suite = b"HPKE" + kem + b"\0\1" + bytes([0, aead])
+    context = b"\0" + extract_label(suite, b"", b"psk_id_hash", b"") + extract_label(suite, b"", b"info_hash", info)
+    secret = extract_label(suite, shared, b"secret", b"")
+    return expand_label(suite, secret, b"key", context, 16 * aead), expand_label(suite, secret, b"base_nonce", context, 12)
+
+
+def exchange(scalar, share):
+    """Diffie-Hellman on P-256; the common x, and our point. ValueError if share is no point."""
+    if share[:1] != b"\4":
+        raise ValueError("another form of point")
+    private = ec.derive_private_key(scalar, ec.SECP256R1())
+    point = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return private.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), share)), point
+
+
+def dhkem(key, enc):
+    """RFC 9180, 4.1: Decap of DHKEM(P-256, HKDF-SHA256)."""
+    common, point = exchange(int.from_bytes(key, "big"), enc)
+    suite = b"KEM" + P256
+    return expand_label(suite, extract_label(suite, b"", b"eae_prk", common), b"shared_secret", enc + point, 32)
+
+
+def hybrid(seed, enc):
+    """7.3: MLKEM768-P256."""
+    stream = hashlib.shake_256(seed).digest(64 + 32 * 8)
+    candidates = (int.from_bytes(stream[at : at + 32], "big") for at in range(64, len(stream), 32))
+    scalar = next(n for n in candidates if 0 < n < ORDER)
+    secret = ml_kem_768(stream[:32], stream[32:64], enc[:1088])
+    common, point = exchange(scalar, enc[1088:])
+    return hashlib.sha3_256(secret + common + enc[1088:] + point + b"MLKEM768-P256").digest()
+
+
+# ML-KEM-768, FIPS 203. Algorithms are numbered as there. Not in constant time.
+
+Q, K = 3329, 3
+ZETA = [pow(17, int(f"{i:07b}"[::-1], 2), Q) for i in range(128)]
+GAMMA = [pow(17, 2 * int(f"{i:07b}"[::-1], 2) + 1, Q) for i in range(128)]
+
+
+def bits(data):
+    return [b >> i & 1 for b in data for i in range(8)]
+
+
+def byte_encode(f, d):
+    """5"""
+    return sum(x << d * i for i, x in enumerate(f)).to_bytes(32 * d, "little")
+
+
+def byte_decode(data, d):
+    """6"""
+    n = int.from_bytes(data, "little")
+    return [(n >> d * i & (1 << d) - 1) % (Q if d == 12 else 1 << d) for i in range(256)]
+
+
+def compress(f, d):
+    return [((x << d) + Q // 2) // Q % (1 << d) for x in f]
+
+
+def decompress(f, d):
+    return [(x * Q + (1 << d - 1)) >> d for x in f]
+
+
+def sample_ntt(seed):
+    """7"""
+    stream, f = hashlib.shake_128(seed).digest(4096), []
+    for at in range(0, len(stream) - 2, 3):
+        a, b, c = stream[at : at + 3]
+        f += [x for x in (a + 256 * (b % 16), b // 16 + 16 * c) if x < Q]
+    return f[:256]
+
+
+def sample_cbd(key, n):
+    """8, of PRF with eta 2"""
+    b = bits(hashlib.shake_256(key + bytes([n])).digest(128))
+    return [(b[i] + b[i + 1] - b[i + 2] - b[i + 3]) % Q for i in range(0, 1024, 4)]
+
+
+def ntt(f):
+    """9"""
+    f, i, length = f[:], 1, 128
+    while length >= 2:
+        for start in range(0, 256, 2 * length):
+            for j in range(start, start + length):
+                t = ZETA[i] * f[j + length]
+                f[j], f[j + length] = (f[j] + t) % Q, (f[j] - t) % Q
+            i += 1
+        length //= 2
+    return f
+
+
+def ntt_inverse(f):
+    """10"""
+    f, i, length = f[:], 127, 2
+    while length <= 128:
+        for start in range(0, 256, 2 * length):
+            for j in range(start, start + length):
+                t = f[j]
+                f[j], f[j + length] = (t + f[j + length]) % Q, ZETA[i] * (f[j + length] - t) % Q
+            i -= 1
+        length *= 2
+    return [x * 3303 % Q for x in f]
+
+
+def times(f, g):
+    """11"""
+    h = []
+    for i in range(128):
+        a, b, c, d = f[2 * i], f[2 * i + 1], g[2 * i], g[2 * i + 1]
+        h += [(a * c + b * d * GAMMA[i]) % Q, (a * d + b * c) % Q]
+    return h
+
+
+def plus(*fs):
+    return [sum(x) % Q for x in zip(*fs)]
+
+
+def dot(fs, gs):
+    return plus(*(times(f, g) for f, g in zip(fs, gs)))
+
+
+def pke_encrypt(ek, message, r):
+    """14"""
+    t = [byte_decode(ek[384 * i : 384 * i + 384], 12) for i in range(K)]
+    rho = ek[384 * K :]
+    y = [ntt(sample_cbd(r, n)) for n in range(K)]
+    out = b""
+    for i in range(K):
+        column = [sample_ntt(rho + bytes([i, j])) for j in range(K)]
+        out += byte_encode(compress(plus(ntt_inverse(dot(column, y)), sample_cbd(r, K + i)), 10), 10)
+    mu = decompress(byte_decode(message, 1), 1)
+    return out + byte_encode(compress(plus(ntt_inverse(dot(t, y)), sample_cbd(r, 2 * K), mu), 4), 4)
+
+
+def ml_kem_768(d, z, c):
+    """16 (KeyGen_internal, with 13) and 18 (Decaps_internal, with 15)"""
+    seeds = hashlib.sha3_512(d + bytes([K])).digest()
+    rho, sigma = seeds[:32], seeds[32:]
+    s = [ntt(sample_cbd(sigma, n)) for n in range(K)]
+    ek = b""
+    for i in range(K):
+        row = [sample_ntt(rho + bytes([j, i])) for j in range(K)]
+        ek += byte_encode(plus(dot(row, s), ntt(sample_cbd(sigma, K + i))), 12)
+    ek += rho
+    u = [ntt(decompress(byte_decode(c[320 * i : 320 * i + 320], 10), 10)) for i in range(K)]
+    v = decompress(byte_decode(c[320 * K :], 4), 4)
+    w = [(a - b) % Q for a, b in zip(v, ntt_inverse(dot(s, u)))]
+    message = byte_encode(compress(w, 1), 1)
+    shared = hashlib.sha3_512(message + hashlib.sha3_256(ek).digest()).digest()
+    if pke_encrypt(ek, message, shared[32:]) != c:
+        return hashlib.shake_256(z + c).digest(32)
+    return shared[:32]
 
 
 # Bodies, 9.
@@ -950,7 +1151,7 @@ def judge(where):
             key = "tK" if role == "restore" else "mK"
             return given(RESTORE if key == "tK" else VERIFY, bytes.fromhex(file["keys"][vector["keys"]][key]))
         text = file["identities"][name]
-        return age(text) if text.startswith("AGE-") else passphrase(text.encode())
+        return secret_key(text) or passphrase(text.encode())
 
     wrong = judgements = 0
     for v in file["vectors"]:
@@ -994,7 +1195,13 @@ def identity_of(args):
         with open(rest, "rb") as f:
             return passphrase(f.read().rstrip(b"\r\n"))
     with open(args[0]) as f:
-        return age(next(line.strip() for line in f if line.startswith("AGE-SECRET-KEY-1")))
+        return next(key for key in map(secret_key, map(str.strip, f)) if key)
+
+
+def secret_key(text):
+    if text.startswith("TOKAR-SECRET-KEY-HPKE-"):
+        return hpke(text)
+    return age(text) if text.startswith("AGE-SECRET-KEY-1") else None
 
 
 def extract(data, where, identity):
