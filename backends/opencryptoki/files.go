@@ -114,30 +114,26 @@ func (f *file) readOnce(dir int, name, buf []byte) error {
 		return err
 	}
 	defer unix.Close(fd)
-	n, err := readFull(fd, buf)
+	n, err := readSome(fd, buf)
 	if e := unix.Fstat(fd, &f.stat); e != nil {
 		return e
 	}
 	if f.stat.Mode&unix.S_IFMT != unix.S_IFREG {
 		return errIrregular
 	}
-	if err != nil {
-		return err
-	}
-	if n == len(buf) && f.stat.Size > int64(n) {
+	if err == nil && f.stat.Size > int64(n) { // larger than buf, or a read that brought less than it could
 		if f.stat.Size > format.MaxObject {
 			return errTooLarge
 		}
-		large := make([]byte, f.stat.Size)
-		copy(large, buf)
-		more, err := readFull(fd, large[n:])
-		if err != nil {
-			return err
+		if f.stat.Size > int64(len(buf)) {
+			large := make([]byte, f.stat.Size)
+			copy(large, buf[:n])
+			buf = large
 		}
-		if e := unix.Fstat(fd, &f.stat); e != nil {
-			return e
-		}
-		buf, n = large, n+more
+		n, err = f.readRest(fd, buf[:f.stat.Size], n)
+	}
+	if err != nil {
+		return err
 	}
 	f.data, f.xattrs = buf[:n:n], readXattrs(fd)
 	if f.stat.Size != int64(n) {
@@ -146,24 +142,29 @@ func (f *file) readOnce(dir int, name, buf []byte) error {
 	return nil
 }
 
-// readFull reads until buf is full or the file ends. The first short read of
-// a regular file is its end.
-func readFull(fd int, buf []byte) (n int, err error) {
+// readRest reads from byte n on until buf is full or the file ends.
+func (f *file) readRest(fd int, buf []byte, n int) (int, error) {
 	for n < len(buf) {
-		var m int
-		m, err = unix.Read(fd, buf[n:])
-		if err == unix.EINTR {
-			continue
-		}
+		m, err := readSome(fd, buf[n:])
 		if err != nil {
 			return n, err
 		}
+		if m == 0 {
+			break
+		}
 		n += m
-		if m == 0 || n < len(buf) {
-			return n, nil
+	}
+	return n, unix.Fstat(fd, &f.stat)
+}
+
+// readSome is one read. It may bring less than there is: a file system in user
+// space or on a network may answer so.
+func readSome(fd int, buf []byte) (n int, err error) {
+	for {
+		if n, err = unix.Read(fd, buf); err != unix.EINTR {
+			return max(n, 0), err
 		}
 	}
-	return n, nil
 }
 
 // attrOf is what a file's inode says, as archives keep it.

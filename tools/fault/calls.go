@@ -100,6 +100,7 @@ var table = []call{
 	{name: "statx", number: unix.SYS_STATX, files: files(at(0, 1)), reads: true},
 	{name: "readlinkat", number: unix.SYS_READLINKAT, files: files(at(0, 1)), reads: true},
 	{name: "faccessat2", number: unix.SYS_FACCESSAT2, files: files(at(0, 1)), reads: true},
+	{name: "flistxattr", number: unix.SYS_FLISTXATTR, files: files(fd(0)), reads: true},
 	{name: "fgetxattr", number: unix.SYS_FGETXATTR, files: files(fd(0)), reads: true},
 }
 
