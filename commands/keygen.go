@@ -106,6 +106,9 @@ func keygen(s *session, o keygenOptions) error {
 	if err == nil {
 		err = key.commit()
 	}
+	if key.stayed {
+		return left(err, key.untouched())
+	}
 	if err != nil {
 		return left(err, "no key was made")
 	}

@@ -35,6 +35,7 @@ type output struct {
 	path    string // the name it will have; empty if it is not renamed
 	stdout  bool
 	fresh   bool // nothing of that name was there
+	stayed  bool // it has its name, and it is not known to be durable
 	release func()
 	opts    outputOptions
 }
@@ -195,39 +196,68 @@ func sweep(prefix string) {
 	}
 }
 
-// commit makes the output whole under its own name, and durable.
+// commit makes the output whole under its own name, and durable. When it fails
+// the name has what it had, or the exit code is that of a run that stopped
+// part-way.
 func (o *output) commit() error {
 	if o.path == "" {
 		return o.File.Close()
 	}
-	temporary := o.Name()
+	defer o.release()
+	defer os.Remove(o.Name()) // the new file, or the one that it was exchanged for
 	err := o.Sync()
 	if cerr := o.File.Close(); err == nil {
 		err = cerr
 	}
-	if err == nil {
-		err = o.rename(temporary)
-	}
-	if err != nil {
-		os.Remove(temporary)
-	}
-	o.release()
 	if err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(o.path))
+	undo, err := o.rename(o.Name())
+	if err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(o.path)); err != nil {
+		return errors.Join(err, undo())
+	}
+	return nil
 }
 
 // rename puts the whole file in its place, and looks again at what is there: a
-// run takes a while.
-func (o *output) rename(temporary string) error {
+// run takes a while. undo puts back what was there.
+func (o *output) rename(temporary string) (undo func() error, err error) {
+	remove := func() error { return o.stays(os.Remove(o.path)) }
 	if o.fresh && !o.opts.force {
-		return renameNew(temporary, o.path)
+		return remove, renameNew(temporary, o.path)
 	}
 	if err := mayReplace(o.path, o.opts); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+		return nil, err
 	}
-	return os.Rename(temporary, o.path)
+	info, err := os.Lstat(o.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return remove, os.Rename(temporary, o.path)
+	}
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, os.ErrExist)
+	}
+	exchange := func() error {
+		return unix.Renameat2(unix.AT_FDCWD, temporary, unix.AT_FDCWD, o.path, unix.RENAME_EXCHANGE)
+	}
+	if err = exchange(); err == unix.EINVAL || err == unix.ENOSYS { // a file system that cannot
+		return func() error { return o.stays(errors.New("the old one is gone")) }, os.Rename(temporary, o.path)
+	}
+	if err != nil {
+		err = &os.LinkError{Op: "rename", Old: temporary, New: o.path, Err: err}
+	}
+	return func() error { return o.stays(exchange()) }, err
+}
+
+// stays notes that a new file could not be taken back.
+func (o *output) stays(err error) error {
+	if err == nil {
+		return nil
+	}
+	o.stayed = true
+	return &failure{code: exitPartway, err: err}
 }
 
 // abandon removes what was not committed.
@@ -270,6 +300,8 @@ func (o *output) untouched() string {
 	switch {
 	case o.path == "":
 		return "what was written is no archive"
+	case o.stayed:
+		return quote(o.path) + " is new and whole, and a loss of power may undo that"
 	case o.fresh:
 		return quote(o.path) + " was not made"
 	}
