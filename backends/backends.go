@@ -133,6 +133,7 @@ const Exists = "exists"
 // the same token.
 type RestoreOptions struct {
 	Whole     bool // every entry will come; else only some
+	Partly    bool // … every one that is left of the archive: others are lost, some of them by name unknown
 	DryRun    bool // look whether it could be done; make nothing
 	Fresh     bool // what stands there is refused, whatever it is
 	PINs      PINs

@@ -23,7 +23,8 @@ func extractCommand() *command {
 		examples: `ssh vault cat host7.tokar | tokar x -i restore.key -C dir swtok
 tokar x -i restore.key -f backup.tokar -C dir
 tokar x -i restore.key -f backup.tokar -C dir 'swtok/1*'
-tokar x -n -i restore.key -f backup.tokar`,
+tokar x -n -i restore.key -f backup.tokar
+tokar x --salvage -i restore.key -f damaged.tokar -C salvaged`,
 		text: `A token is restored as DIR/TOKEN. Nothing is in its place before the whole
 archive was read and proved; then it is there in one step. PATTERN is a shell
 pattern for TOKEN, TOKEN/OBJECT or OBJECT; quote it from the shell. Damaged
@@ -35,7 +36,13 @@ If its PINs have changed since, those of today stay and only the objects are
 restored. Another token, and one that cannot be told without a PIN to be the
 same, is left alone; so is one that programs may be using. Flags below say
 otherwise. Single objects go into a token that is there without a change to
-anything else in it. -n tells what would be done, and does nothing.`,
+anything else in it. -n tells what would be done, and does nothing.
+
+--salvage is for an archive that is damaged or cut, and for nothing else: it
+restores every object of every block that is still whole into a directory that
+does not exist or is empty, names what is lost, and ends with 1. Without a proof
+of its end nobody knows what else was in the archive. The way from there into a
+live token is yours.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 			directoryFlag("restore into `DIR`, which holds the tokens; counts for the patterns that follow"),
@@ -50,6 +57,7 @@ anything else in it. -n tells what would be done, and does nothing.`,
 			&cli.BoolFlag{Name: "replace-token", Usage: "replace another token: its keys are then in TOKEN.tokar-old only"},
 			&cli.BoolFlag{Name: "token-in-use", Usage: "put single objects into a token that programs use; they may not see them before they are started again"},
 			&cli.BoolFlag{Name: "to-stdout", Aliases: []string{"O"}, Usage: "write the objects named TOKEN/OBJECT to stdout, as cat does"},
+			&cli.BoolFlag{Name: "salvage", Usage: "bring back what is whole of a damaged archive, into a new directory"},
 			jobsFlag(),
 			progressFlag(),
 			dryRunFlag(),
@@ -59,6 +67,9 @@ anything else in it. -n tells what would be done, and does nothing.`,
 }
 
 func runExtract(s *session, c *cli.Context) error {
+	if c.Bool("salvage") {
+		return runSalvage(s, c)
+	}
 	if c.Bool("to-stdout") {
 		return runCat(s, c)
 	}

@@ -273,6 +273,8 @@ type jsonSummary struct {
 	Committed  []string `json:"committed,omitempty"`
 	Recipient  string   `json:"recipient,omitempty"`
 	DryRun     bool     `json:"dry_run,omitempty"`
+	Proof      string   `json:"proof,omitempty"`     // of a salvage: what of T is left
+	Signature  string   `json:"signature,omitempty"` // … of the signature
 }
 
 // summaryOf takes over what the engine counted.

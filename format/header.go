@@ -125,13 +125,28 @@ func parseHeader(raw []byte) (*Header, error) {
 		return nil, badf(ErrChecksum, "the header's checksum does not hold")
 	}
 	r := &byteReader{b: body[preamble:]}
+	h, err := decodeCore(r)
+	if err != nil {
+		return nil, err
+	}
+	h.raw = raw
+	if h.section, err = decodeSlots(r); err != nil {
+		return nil, err
+	}
+	h.Generation, h.Slots = h.section.generation, h.section.slots
+	return h, r.end("the slot section")
+}
+
+// decodeCore reads the core off r.
+func decodeCore(r *byteReader) (*Header, error) {
+	all := r.b
 	if v := r.u16(); v != Version {
 		return nil, badf(ErrUnsupported, "archive version %d", v)
 	}
 	if s := r.u16(); s != Suite {
 		return nil, badf(ErrUnsupported, "suite %d", s)
 	}
-	h := &Header{raw: raw}
+	h := &Header{}
 	copy(h.Archive[:], r.bytes(32))
 	h.emK = r.bytes(emKSize)
 	copy(h.commitT[:], r.bytes(32))
@@ -148,22 +163,27 @@ func parseHeader(raw []byte) (*Header, error) {
 			return nil, err
 		}
 	}
-	if r.err != nil {
-		return nil, r.err
-	}
-	h.core = sha256.Sum256(body[preamble : len(body)-len(r.b)])
-	var err error
-	if h.section, err = decodeSlots(r); err != nil {
-		return nil, err
-	}
-	h.Generation, h.Slots = h.section.generation, h.section.slots
-	return h, r.end("the slot section")
+	h.core = sha256.Sum256(all[:len(all)-len(r.b)])
+	return h, r.err
 }
 
 // Open derives the archive's keys from what a slot yielded and checks, before
 // anything is opened with them, the commitments and the slot section's MACs.
 // The secret is the keys' from then on, or wiped.
 func (h *Header) Open(s SlotKey, nonces NonceSource) (*Keys, error) {
+	k, err := h.derive(s, nonces)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.section.check(k, h.core); err != nil {
+		k.Wipe()
+		return nil, err
+	}
+	return k, nil
+}
+
+// derive is Open without the slot section's MACs.
+func (h *Header) derive(s SlotKey, nonces NonceSource) (*Keys, error) {
 	k := &Keys{archive: h.Archive}
 	if err := h.open(k, s, nonces); err != nil {
 		k.Wipe()
@@ -197,7 +217,7 @@ func (h *Header) open(k *Keys, s SlotKey, nonces NonceSource) error {
 	if !hmac.Equal(k.commitM, h.commitM[:]) {
 		return other
 	}
-	return h.section.check(k, h.core)
+	return nil
 }
 
 // Equal says whether two headers are the same bytes.

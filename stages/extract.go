@@ -137,7 +137,7 @@ func (s *restorer) staging(ctx context.Context, t *tokenState) (backends.Staging
 	}
 	place := s.Place(t.info)
 	o := s.Existing
-	o.Whole = place.Whole
+	o.Whole, o.Partly = place.Whole, t.partly
 	o.Note = func(message string) {
 		if s.Note != nil {
 			s.Note(t.info, message)

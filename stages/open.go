@@ -36,6 +36,11 @@ type opened struct {
 // unlock finds the identity that opens a slot: any that restores goes before
 // any that only verifies, whatever the order in which they were given.
 func unlock(ctx context.Context, h *format.Header, o OpenOptions) (*format.Keys, error) {
+	return unlockWith(ctx, h, o, h.Open)
+}
+
+// unlockWith is unlock where open proves what a slot yields.
+func unlockWith(ctx context.Context, h *format.Header, o OpenOptions, open func(format.SlotKey, format.NonceSource) (*format.Keys, error)) (*format.Keys, error) {
 	why := format.ErrNotForMe
 	for _, role := range []format.Role{format.RoleRestore, format.RoleVerify} {
 		slots := slices.DeleteFunc(slices.Clone(h.Slots), func(s format.Slot) bool { return s.Role != role })
@@ -50,7 +55,7 @@ func unlock(ctx context.Context, h *format.Header, o OpenOptions) (*format.Keys,
 			case err != nil:
 				return nil, err
 			default:
-				keys, err := h.Open(key, o.Nonces)
+				keys, err := open(key, o.Nonces)
 				if key.Guessed && errors.Is(err, format.ErrNoKey) {
 					err = &LockedError{h.Slots, format.ErrWrongPassphrase}
 				}

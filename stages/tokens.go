@@ -31,6 +31,7 @@ type tokenState struct {
 	part    uint64 // that describes it
 	info    *format.Token
 	backend backends.Backend
+	partly  bool // some of it is lost: salvage
 
 	mu      sync.Mutex
 	begun   bool // Restore was called
@@ -78,6 +79,13 @@ func (s *tokens) describe(r *format.Record, ordinal uint64) error {
 	s.byNum[r.Token] = t
 	s.wake()
 	return nil
+}
+
+// add takes a token that nothing describes.
+func (s *tokens) add(t *tokenState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byNum[t.number] = t
 }
 
 // pass says that a part's descriptors were all taken.

@@ -6,6 +6,7 @@ import (
 
 	"tokar/backends"
 	"tokar/backends/opencryptoki"
+	"tokar/backends/plain"
 )
 
 // Backends are all kinds, in the order in which operands are tried.
@@ -22,3 +23,6 @@ func ByKind(kind string) (backends.Backend, error) {
 	}
 	return nil, fmt.Errorf("tokens of the kind %q need a newer tokar", kind)
 }
+
+// Unknown keeps what is left of tokens of which nothing tells the kind.
+func Unknown() backends.Backend { return plain.Backend{} }

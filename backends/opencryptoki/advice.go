@@ -45,6 +45,7 @@ var advice = map[string]string{
 	Segment:     "remove the shared memory when no program uses the token any more",
 	Part:        "restore the whole token; this one is no use by itself, and stands in its way",
 	NewIndex:    "if the archive's own index is wanted, restore the whole token, with --damaged what is damaged too",
+	Incomplete:  "restore the token from another archive, and put into it from here what that one does not have",
 }
 
 // Advice says what to do about a finding of this kind.

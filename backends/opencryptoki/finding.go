@@ -92,6 +92,8 @@ const (
 	Part = "part"
 	// NewIndex: OBJ.IDX was made anew of the objects restored.
 	NewIndex = "new-index"
+	// Incomplete: the archive lost some of the token.
+	Incomplete = "incomplete"
 )
 
 // maxFindings bounds what rides on one entry; format keeps 64.

@@ -28,6 +28,9 @@ const (
 	daemonName  = "pkcsslotd"
 )
 
+// Home is where programs look for openCryptoki's tokens.
+func (Backend) Home() string { return defaultBase }
+
 // procfs and shm are the system's; tests set others.
 var (
 	procfs = "/proc"

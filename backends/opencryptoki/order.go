@@ -17,6 +17,7 @@ type order struct {
 	others  map[string]bool // of the token that stands there, which have not come; no objects
 	lacking map[string]bool // files of the PIN state that are in the archive and left out
 	given   []byte          // OBJ.IDX itself, where a dry run has no file of it
+	nvtok   bool            // NVTOK.DAT came
 }
 
 // Order tells which entries came and which were left out.
@@ -25,6 +26,9 @@ func (s *staging) Order(r *format.Record, left bool) error {
 		s.same.Learn(r)
 	}
 	o := &s.order
+	if r.Kind == format.KindState && r.Name.String() == nvtokName {
+		o.nvtok = !left
+	}
 	if r.Kind == format.KindState && s.live != nil {
 		o.state(r, left)
 	}
@@ -110,7 +114,10 @@ func (s *staging) finishIndex(found *findings) error {
 	if err != nil && err != unix.ENOENT {
 		return err
 	}
-	if have && s.o.Whole && !s.order.names(f.data) {
+	if s.o.Partly && !s.order.nvtok {
+		found.add(Incomplete, nvtokName, -1, "it is lost, and no library sees a token without it; the objects that are left are here")
+	}
+	if have && s.o.Whole && !s.o.Partly && !s.order.names(f.data) {
 		return nil
 	}
 	index := s.order.anew()
@@ -121,6 +128,8 @@ func (s *staging) finishIndex(found *findings) error {
 	case !have && n == 0:
 		found.add(Part, "", -1, isPart)
 		return nil
+	case s.o.Partly:
+		found.add(Incomplete, indexPath, -1, "some of the token is lost; made anew of the objects that are left: %d", n)
 	case s.o.Whole:
 		found.add(NewIndex, indexPath, -1, "made anew; objects restored: %d", n)
 	default:

@@ -1,0 +1,222 @@
+package commands
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"tokar/backends"
+	"tokar/backends/all"
+	"tokar/format"
+	"tokar/stages"
+)
+
+// notWithSalvage are extract's flags about tokens that are there, of which
+// there is none, and others that would do nothing.
+var notWithSalvage = []string{
+	"overwrite", "keep-existing", "no-keep", "keep-pins", "roll-back-pins", "replace-token", "token-in-use", "to-stdout", "jobs",
+}
+
+// runSalvage is extract --salvage.
+func runSalvage(s *session, c *cli.Context) error {
+	for _, flag := range notWithSalvage {
+		if c.IsSet(flag) {
+			return usagef(s.name, "--salvage restores into a new directory, and --%s has no meaning with it", flag)
+		}
+	}
+	o, err := extractOptionsOf(s, c)
+	if err != nil {
+		return err
+	}
+	defer o.forget()
+	return salvage(s.ctx, s, o)
+}
+
+// salvage brings back what is whole of a damaged archive.
+func salvage(ctx context.Context, s *session, o extractOptions) error {
+	s.report.survive = true
+	s.report.out.fail = nil
+	in, err := s.openArchive(o.file)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	const nothing = "nothing was restored"
+	dirs, err := o.newDirs(ctx)
+	defer dirs.removeEmpty()
+	if err != nil {
+		return left(err, nothing)
+	}
+	at, size, closeSpool, err := spooled(in)
+	if err != nil {
+		return left(err, nothing)
+	}
+	defer closeSpool()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	x := &extraction{session: s, o: o, dirs: map[string]string{}, refuse: cancel}
+	sum, err := stages.Salvage(ctx, at, size, x.salvageOptions(in.path, dirs))
+	if cause := context.Cause(ctx); err != nil && codeOf(cause) == exitUsage {
+		err = cause
+	}
+	if sum != nil {
+		s.note(&sum.Summary)
+		s.summary.Committed, s.summary.DryRun = x.committed, o.dryRun
+		s.summary.Proof, s.summary.Signature = sum.Proof, sum.Signature
+	}
+	var part *stages.PartError
+	switch {
+	case errors.As(err, &part):
+		return x.partway(part)
+	case err != nil:
+		return left(in.explain(err), nothing)
+	}
+	if err := o.sel.missed(s.report); err != nil {
+		return left(err, nothing)
+	}
+	x.result()
+	what := "the archive is whole, and nothing is lost"
+	if sum.Damaged {
+		what = "the archive is damaged: what is wrong with it and what is lost was named"
+	}
+	s.report.result("%s; the proof of its end is %s, a signature %s", what, sum.Proof, sum.Signature)
+	return nil
+}
+
+func (x *extraction) salvageOptions(archive string, dirs *newDirs) stages.SalvageOptions {
+	if archive == "-" {
+		archive = "stdin"
+	}
+	o := stages.SalvageOptions{
+		ExtractOptions: x.options(),
+		Unknown:        all.Unknown(),
+		Damage: func(f format.Finding) {
+			x.report.tell(notice{Finding: f, token: archive})
+		},
+		Lost: func(t *format.Token, name format.Name, f format.Finding) {
+			x.report.finding(x.nameOf(t), name.String(), f)
+		},
+	}
+	place := o.Place
+	o.Place = func(t *format.Token) stages.Place {
+		p := place(t)
+		p.Dir = cmp.Or(dirs.standIn[p.Dir], p.Dir)
+		return p
+	}
+	return o
+}
+
+// newDirs are the directories of a salvage.
+type newDirs struct {
+	made    []string
+	standIn map[string]string // in a dry run, an empty directory for each that is not there
+}
+
+// newDirs makes sure that every directory to restore into is new or empty, and is
+// not where programs look for tokens. What is not there is made, with mode 0700.
+func (o extractOptions) newDirs(ctx context.Context) (*newDirs, error) {
+	d := &newDirs{standIn: map[string]string{}}
+	wanted := []string{cmp.Or(o.dir, ".")}
+	if len(o.sel.wanted) > 0 {
+		wanted = nil
+		for _, p := range o.sel.wanted {
+			wanted = append(wanted, cmp.Or(p.dir, "."))
+		}
+	}
+	slices.Sort(wanted)
+	for _, dir := range slices.Compact(wanted) {
+		if err := d.add(ctx, dir, o.dryRun); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+func (d *newDirs) add(ctx context.Context, dir string, dryRun bool) error {
+	const todo = "--salvage takes a new directory: give one with -C DIR"
+	for _, b := range all.Backends() {
+		if h, ok := b.(backends.Homed); ok && strings.HasPrefix(realPath(dir)+"/", h.Home()+"/") {
+			return failedf(todo+", and move from there what is wanted", "-C %s is where programs look for tokens", quote(dir))
+		}
+	}
+	if above := holder(ctx, filepath.Dir(filepath.Clean(dir))); above != "" {
+		return failedf(todo, "-C %s lies in a token", quote(dir))
+	}
+	entries, err := os.ReadDir(dir)
+	switch {
+	case err == nil:
+		for _, e := range entries {
+			if !isPlace(e.Name()) {
+				return failedf(todo, "-C %s is not empty", quote(dir))
+			}
+		}
+		return nil
+	case !errors.Is(err, os.ErrNotExist):
+		return failedf(todo, "-C %s: %w", quote(dir), causeOf(err))
+	case dryRun:
+		if _, err := os.Stat(filepath.Dir(dir)); err != nil {
+			return failedf("", "-C %s: %w", quote(dir), causeOf(err))
+		}
+		if d.standIn[dir], err = os.MkdirTemp("", "tokar-salvage-"); err != nil {
+			return err
+		}
+		d.made = append(d.made, d.standIn[dir])
+		return nil
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return failedf("", "-C %s: %w", quote(dir), causeOf(err))
+	}
+	d.made = append(d.made, dir)
+	return syncDir(filepath.Dir(dir))
+}
+
+// isPlace says of a name whether a salvage that was stopped left it: the next
+// one clears it away.
+func isPlace(name string) bool {
+	return strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".tokar-new")
+}
+
+// removeEmpty takes away what was made and not used.
+func (d *newDirs) removeEmpty() {
+	for _, dir := range d.made {
+		os.Remove(dir) // fails if something is in it
+	}
+}
+
+// spooled gives an archive that can be read at any place. What comes through a
+// pipe is kept in a file without a name, sealed as it is, in TMPDIR: the header
+// may be at the end of it.
+func spooled(in *archiveFile) (at io.ReaderAt, size int64, closeIt func() error, err error) {
+	none := func() error { return nil }
+	if in.Reader == io.Reader(in.file) {
+		info, err := in.file.Stat()
+		if err != nil {
+			return nil, 0, none, err
+		}
+		return in.file, info.Size(), none, nil
+	}
+	f, err := os.CreateTemp("", "tokar-salvage-")
+	if err != nil {
+		return nil, 0, none, spoolError(err)
+	}
+	if err = os.Remove(f.Name()); err == nil {
+		size, err = io.Copy(f, in.Reader)
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, none, spoolError(err)
+	}
+	return f, size, f.Close, nil
+}
+
+func spoolError(err error) error {
+	return failedf("save the archive to a file and give it with -f, or set TMPDIR to a directory with room for it", "an archive from a pipe must be kept while it is salvaged: %w", fmt.Errorf("%s: %w", os.TempDir(), err))
+}
