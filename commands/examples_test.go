@@ -15,6 +15,7 @@ func TestHelpExamples(t *testing.T) {
 			"tokar x":      "rm -rf dir/*.tokar-old",
 			"tokar keygen": "mkdir -p kept; mv *.key *.pub kept",
 			"-i ":          "cp kept/* . 2>/dev/null; cp $W/vault/host7.tokar backup.tokar",
+			"--salvage":    "cp $W/vault/host7.tokar damaged.tokar",
 			"-R ":          "cp kept/* . 2>/dev/null",
 		},
 	}

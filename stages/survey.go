@@ -45,9 +45,8 @@ type foundFrame struct {
 
 // tokenCount is what the survey saw of a token.
 type tokenCount struct {
-	records   uint64 // between descriptor and end
-	end       *format.EndOfToken
-	described bool
+	records uint64 // between descriptor and end
+	end     *format.EndOfToken
 }
 
 // extent is a run of bytes of the file.
