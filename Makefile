@@ -27,16 +27,22 @@ FUZZTIME ?= 30s
 export BENCH_TOKENS ?= 50
 export BENCH_OBJECTS ?= 2000
 export BENCH_RUNS ?= 5
+export BENCH_COLD ?= 1
+# make bench-scale: how many tokens, of BENCH_OBJECTS each.
+BENCH_SCALE ?= 5,50,500
+# make bench-record sets it: the document that the tables go into as well.
+RECORD ?=
+BENCH = build/bench -tokar ./tokar $(if $(RECORD),-record $(RECORD))
 
 # A heading with the time since the run began, so that a log shows what is slow.
 START := $(shell date +%s)
 say = @printf '\n=== %s (at %ds)\n' "$(1)" $$(($$(date +%s) - $(START)))
 
-.PHONY: help build install uninstall test lint fuzz cross packages bench demo
-.PHONY: peers units race bigendian fuzz-briefly try-packages bench-briefly missing build/gotest
+.PHONY: help build install uninstall test lint fuzz cross packages bench bench-scale bench-record profile demo
+.PHONY: peers units race bigendian fuzz-briefly try-packages bench-briefly missing build/gotest build/bench
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 14
 
 build: ## ./tokar for this machine
 	$(GOBUILD) -o tokar .
@@ -72,9 +78,18 @@ packages: build cross ## .deb and .rpm for all architectures into build/packages
 	$(call say,packages)
 	@PACKAGE_VERSION=$(PACKAGE_VERSION) tools/packages/build.sh build/packages $(ARCHES:%=build/tokar-linux-%)
 
-bench: build ## tokar against tar | zstd | age; BENCH_TOKENS, BENCH_OBJECTS, BENCH_RUNS
-	@go build -C tools -o ../build/ ./maketree ./bench
-	@build/bench -tokar ./tokar -maketree build/maketree
+bench: build build/bench ## tokar against tar | zstd | age, restic, borg and the least there is; BENCH_TOKENS, BENCH_OBJECTS, BENCH_RUNS
+	@$(BENCH)
+
+bench-scale: build build/bench ## how cost and memory grow, from 10,000 to 1,000,000 objects; some 20 GB of disk
+	@$(BENCH) -scale $(BENCH_SCALE)
+
+profile: build build/bench ## where create, verify and extract spend their time; profiles in build/profile/
+	@$(BENCH) -profile build/profile
+
+bench-record: ## all three, with the tables put into docs/PERFORMANCE.md; on a machine that does nothing else
+	@dir=$$(mktemp -d); export BENCH_KEEP=1 BENCH_DIR=$$dir; trap 'rm -rf "$$dir"' EXIT; \
+		$(MAKE) bench bench-scale profile VERSION=$(VERSION) RECORD=docs/PERFORMANCE.md
 
 demo: build ## a tour on a real token
 	$(call say,demo)
@@ -116,7 +131,8 @@ try-packages: packages
 bench-briefly: build
 	$(call say,bench on a very small tree)
 	@if command -v age >/dev/null && command -v zstd >/dev/null; then \
-		BENCH_TOKENS=2 BENCH_OBJECTS=40 BENCH_RUNS=1 $(MAKE) bench; \
+		export BENCH_TOKENS=2 BENCH_OBJECTS=40 BENCH_RUNS=1 BENCH_COLD=$(if $(filter true,$(CI)),1,0); \
+		$(MAKE) bench profile && $(MAKE) bench-scale BENCH_SCALE=1,2; \
 	fi
 
 # Last: what this machine could not show. In CI that is a failure.
@@ -126,3 +142,6 @@ missing:
 
 build/gotest:
 	@go build -C tools -o ../build/ ./gotest
+
+build/bench:
+	@go build -C tools -o ../build/ ./maketree ./floor ./bench

@@ -16,6 +16,8 @@ iproute2              | command -v ip                                         | 
 age                   | command -v age age-keygen                            | key slots are not opened by the age program
 zstd                  | command -v zstd                                      | archives are not opened by the zstd program
 xz-utils              | command -v xz                                        | archives are not opened by the xz program
+restic                | command -v restic                                     | make bench does not measure restic
+borgbackup            | command -v borg                                       | make bench does not measure borg
 openssh-client        | command -v ssh ssh-keygen                            | recipients that are SSH keys are not made by ssh-keygen
 openssh-server        | command -v sshd                                       | archives do not travel through ssh
 qemu-user-static      | command -v qemu-s390x-static                         | nothing runs as big-endian s390x

@@ -2,102 +2,130 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
+	"strconv"
 )
 
-// contest is one line of the table: a job, done by tokar and by the yardstick.
-// Each command is a shell line; its standard output goes to the file out.
-type contest struct {
-	name      string
-	yardstick func() command
-	tokar     func() command
-	then      func() error // checks what the two have made
-}
+// Names of jobs and sides that the targets speak of.
+const (
+	yardstick   = "tar, zstd, age"
+	tokar       = "tokar"
+	create      = "create"
+	createCold  = "create, cold"
+	extract     = "extract, durable"
+	extractTmp  = "extract, durable, on tmpfs"
+	verify      = "verify, verifier key"
+	verifyBoth  = "verify, restore key"
+	list        = "list"
+	oneObject   = "one object"
+	floorRead   = "floor: read"
+	floorSeal   = "floor: read, MAC, compress, seal"
+	floorWrite  = "floor: create, write, syncfs"
+	createSmall = "create, a token of 10 objects"
+)
 
-type command struct {
-	shell string
-	out   string // "" is /dev/null
-}
-
-// contests lists the lines. Paths below are relative to b.dir, where all
-// commands run; the first line writes the archives that the others read.
+// contests are the jobs on the disk with a warm page cache. The first makes
+// the archives that the others read; restores come last, for what they leave
+// to write back would disturb the rest.
 func (b *bench) contests() []contest {
-	const unpacked = "age -d -i restore.key yardstick.age | zstd -dc | "
-	fixed := func(shell, out string) func() command {
-		return func() command { return command{shell, out} }
+	peers := b.peers()
+	all := []contest{
+		{name: create, sides: append(b.create(), b.floor(floorRead, "read", "floor.read"), b.floor(floorSeal, "seal", "floor.seal")),
+			then: func() error { return b.said("floor.read", fmt.Sprintf("%d files, %d bytes\n", b.files, b.bytes)) }},
+		b.verify(verify, "verify.key"),
+		b.verify(verifyBoth, "restore.key"),
+		b.list(),
+		b.oneObject(),
+		{name: createSmall, rounds: 3 * b.runs, sides: []side{
+			{who: yardstick, job: b.always(b.packing("small"), "small.age")},
+			{who: tokar, job: b.always(pipeline{{b.tokar, "create", "-R", "restore.key.pub", "small"}}, "small.tokar")},
+		}},
+		b.extract(extract, func(string) (string, error) { return b.fresh("restored") }),
 	}
-	reading := fixed(unpacked+"tar t", "")
-	verify := func(key string) func() command {
-		return fixed("exec "+b.tokar+" verify -i "+key+" -f archive.tokar", "")
-	}
-	return []contest{
-		{
-			name:      "create",
-			yardstick: fixed("tar c -C tree . | zstd -q -3 -T2 | age -r "+b.recipient, "yardstick.age"),
-			tokar:     fixed("exec "+b.tokar+" create -R restore.key.pub --verifier-file verify.key.pub tree", "archive.tokar"),
-		},
-		{
-			name: "extract, durable",
-			yardstick: func() command {
-				dir := b.fresh("yardstick")
-				return command{unpacked + "tar x -C " + dir + " && sync -f " + dir, ""}
-			},
-			tokar: func() command {
-				return command{"exec " + b.tokar + " extract -i restore.key -f archive.tokar -C " + b.fresh("tokar"), ""}
-			},
-			then: b.sameTrees,
-		},
-		{name: "verify, verifier key", yardstick: reading, tokar: verify("verify.key")},
-		{name: "verify, restore key", yardstick: reading, tokar: verify("restore.key")},
-		{
-			name:      "list",
-			yardstick: reading,
-			tokar:     fixed("exec "+b.tokar+" list -i verify.key -f archive.tokar", ""),
-		},
-		{
-			name:      "one object",
-			yardstick: fixed(unpacked+"tar xO ./"+b.objectFile, "yardstick.object"),
-			tokar:     fixed("exec "+b.tokar+" cat -i restore.key -f archive.tokar "+b.object, "tokar.object"),
-			then:      b.sameObject,
-		},
-		{
-			name:      "create, a token of 10",
-			yardstick: fixed("tar c -C small . | zstd -q -3 -T2 | age -r "+b.recipient, "small.age"),
-			tokar:     fixed("exec "+b.tokar+" create -R restore.key.pub small", "small.tokar"),
-		},
-	}
-}
-
-// fresh is a directory that was never there before.
-func (b *bench) fresh(who string) string {
-	b.restores++
-	dir := fmt.Sprintf("restored-%s-%d", who, b.restores)
-	if err := os.Mkdir(filepath.Join(b.dir, dir), 0o700); err != nil {
-		panic(err) // b.dir is ours alone
-	}
-	return dir
-}
-
-// sameTrees compares the last restore of each side with the tree.
-func (b *bench) sameTrees() error {
-	for _, who := range []string{"yardstick", "tokar"} {
-		list, err := filepath.Glob(filepath.Join(b.dir, "restored-"+who+"-*"))
-		if err != nil || len(list) == 0 {
-			return fmt.Errorf("no restore by %s: %v", who, err)
+	for i := range all {
+		c := &all[i]
+		if c.rounds == 0 {
+			c.rounds = b.runs
 		}
-		if err := quietly("diff", "-rq", b.tree, list[0]); err != nil {
+		for _, p := range peers {
+			p.enter(c)
+		}
+	}
+	return all
+}
+
+// always is a job that is the same in each run.
+func (b *bench) always(p pipeline, out string) func() (job, error) {
+	return func() (job, error) { return job{steps: []pipeline{p}, out: out}, nil }
+}
+
+// packing is the yardstick; into a pipe, because to /dev/null tar does not read.
+func (b *bench) packing(tree string) pipeline {
+	return pipeline{{"tar", "c", "-C", tree, "."}, {"zstd", "-q", "-3", "-T2"}, {"age", "-r", b.recipient}}
+}
+
+// unpacking is its reverse, with tar's own words at the end.
+func unpacking(tar ...string) pipeline {
+	return pipeline{{"age", "-d", "-i", "restore.key", "yardstick.age"}, {"zstd", "-q", "-dc"}, append(program{"tar"}, tar...)}
+}
+
+func (b *bench) create() []side {
+	return []side{
+		{who: yardstick, job: b.always(b.packing("tree"), "yardstick.age")},
+		{who: tokar, job: b.always(pipeline{{b.tokar, "create", "-R", "restore.key.pub", "--verifier-file", "verify.key.pub", "tree"}}, "archive.tokar")},
+	}
+}
+
+func (b *bench) verify(name, key string) contest {
+	reading := b.always(unpacking("t"), "")
+	own := b.always(pipeline{{b.tokar, "verify", "-i", key, "-f", "archive.tokar"}}, "")
+	return contest{name: name, sides: []side{{who: yardstick, job: reading}, {who: tokar, job: own}},
+		then: func() error { return b.refused("archive.tokar", own) }}
+}
+
+func (b *bench) list() contest {
+	return contest{name: list, rounds: 3 * b.runs, sides: []side{
+		{who: yardstick, job: b.always(unpacking("t"), "yardstick.list")},
+		{who: tokar, job: b.always(pipeline{{b.tokar, "list", "-i", "verify.key", "-f", "archive.tokar"}}, "tokar.list")},
+	}, then: func() error { return b.listed("yardstick.list", "tokar.list") }}
+}
+
+func (b *bench) oneObject() contest {
+	return contest{name: oneObject, rounds: 3 * b.runs, sides: []side{
+		{who: yardstick, job: b.always(unpacking("xO", "./"+b.objectFile), "yardstick.object")},
+		{who: tokar, job: b.always(pipeline{{b.tokar, "cat", "-i", "restore.key", "-f", "archive.tokar", b.object}}, "tokar.object")},
+	}, then: func() error { return b.sameObject("yardstick.object", "tokar.object") }}
+}
+
+// extract restores into what fresh makes for each run.
+func (b *bench) extract(name string, fresh func(who string) (string, error)) contest {
+	last := map[string]string{}
+	into := func(who, out string, steps func(dir string) []pipeline) side {
+		return side{who: who, job: func() (job, error) {
+			dir, err := fresh(who)
+			last[who] = dir
+			return job{steps: steps(dir), out: out}, err
+		}}
+	}
+	mean := strconv.FormatInt(b.bytes/int64(b.files), 10)
+	return contest{name: name, rounds: b.runs, sides: []side{
+		into(yardstick, "", func(dir string) []pipeline { return []pipeline{unpacking("x", "-C", dir), {{"sync", "-f", dir}}} }),
+		into(tokar, "", func(dir string) []pipeline {
+			return []pipeline{{{b.tokar, "extract", "-i", "restore.key", "-f", "archive.tokar", "-C", dir}}}
+		}),
+		into(floorWrite, "floor.write", func(dir string) []pipeline {
+			return []pipeline{{{filepath.Join(b.bin, "floor"), "write", "-size", mean, "tree", dir}}}
+		}),
+	}, then: func() error {
+		if err := b.said("floor.write", fmt.Sprintf("%d files, %d bytes\n", b.files, int64(b.files)*(b.bytes/int64(b.files)))); err != nil {
 			return err
 		}
-	}
-	return nil
+		return b.same(last[yardstick], last[tokar])
+	}}
 }
 
-func (b *bench) sameObject() error {
-	for _, who := range []string{"yardstick.object", "tokar.object"} {
-		if err := quietly("cmp", filepath.Join(b.tree, b.objectFile), filepath.Join(b.dir, who)); err != nil {
-			return err
-		}
-	}
-	return nil
+// floor is the least that create can cost.
+func (b *bench) floor(who, what, out string, flags ...string) side {
+	args := append(program{filepath.Join(b.bin, "floor"), what}, flags...)
+	return side{who: who, job: b.always(pipeline{append(args, "tree")}, out)}
 }

@@ -1,22 +1,30 @@
-// Bench measures tokar against tar, zstd and age on one tree of made tokens
-// and prints a table in Markdown.
+// Bench measures tokar against tar, zstd and age, against restic and borg, and
+// against the least that the work can cost (tools/floor), on made tokens, and
+// prints tables in Markdown.
 //
-//	bench -tokar ./tokar -maketree build/maketree
+//	bench [-record FILE] [-scale 5,50,500 | -profile DIR]
+//
+//	-scale LIST     measure instead how cost grows, on so many tokens each
+//	-profile DIR    write CPU profiles instead, and show what cost most
+//	-record FILE    put the tables between their markers in FILE as well
+//	-bin DIR        where floor and maketree are (build)
+//	-tokar FILE     the binary to measure (./tokar)
 //
 //	BENCH_TOKENS    token directories (2)
 //	BENCH_OBJECTS   objects in each (50)
-//	BENCH_RUNS      measured pairs for each line (3)
+//	BENCH_RUNS      measured rounds (3); cheap jobs run three times as many
+//	BENCH_SLOW_RUNS rounds in which restic and borg take part (1)
+//	BENCH_COLD      1 to measure with an empty page cache as well; needs root
 //	BENCH_DIR       where trees and archives are written and deleted (TMPDIR)
+//	BENCH_KEEP      1 to delete nothing on the disk: for the caller to do, after all runs
+//	BENCH_TMPFS     a tmpfs to restore to (/dev/shm)
 //
-// Both sides of a line run in turn, the first of them changing each time; a
-// line shows the median of each side and the median of the pairs' ratios. The
-// page cache is warm: one unmeasured pair goes before. Every restore goes into
-// a directory that did not exist, and all of them are deleted at the end only,
-// because ext4 creates files slowly for minutes after a large deletion.
+// docs/PERFORMANCE.md says how it measures. Every restore goes into a directory
+// that did not exist, and all of them are deleted at the end only, because ext4
+// creates files slowly for minutes after a large deletion.
 package main
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -28,104 +36,96 @@ import (
 
 func main() {
 	tokar := flag.String("tokar", "./tokar", "the binary to measure")
-	maketree := flag.String("maketree", "build/maketree", "the program that writes the tree")
+	bin := flag.String("bin", "build", "where floor and maketree are")
+	record := flag.String("record", "", "put the tables between their markers in this file")
+	scale := flag.String("scale", "", "numbers of tokens, separated by commas: measure how cost grows")
+	profile := flag.String("profile", "", "write CPU profiles into this directory, and show what cost most")
 	flag.Parse()
-	if err := run(*tokar, *maketree); err != nil {
+	if err := run(*tokar, *bin, *record, *scale, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// bench is one run: its directory, its tree and its archives.
-type bench struct {
-	dir, tree       string
-	tokar           string
-	recipient       string // for age
-	object          string // TOKEN/NAME of one in the middle, for cat
-	objectFile      string // the same below tree
-	tokens, objects int
-	runs            int
-	restores        int
-}
-
-func run(tokar, maketree string) (err error) {
-	b := &bench{tokens: knob("BENCH_TOKENS", 2), objects: knob("BENCH_OBJECTS", 50), runs: knob("BENCH_RUNS", 3)}
-	for _, p := range []string{"tar", "zstd", "age", "age-keygen", "bash"} {
+func run(tokar, bin, record, scale, profile string) error {
+	sizes, err := numbers(scale)
+	if err != nil {
+		return err
+	}
+	for _, p := range []string{"tar", "zstd", "age", "age-keygen", "diff", "cmp", "sync"} {
 		if _, err := exec.LookPath(p); err != nil {
 			return fmt.Errorf("%s is needed for the comparison (testdata/peers/peers.sh)", p)
 		}
 	}
+	b := &bench{objects: knob("BENCH_OBJECTS", 50), runs: knob("BENCH_RUNS", 3), slowRuns: knob("BENCH_SLOW_RUNS", 1)}
 	if b.tokar, err = filepath.Abs(tokar); err != nil {
 		return err
 	}
-	if b.dir, err = os.MkdirTemp(os.Getenv("BENCH_DIR"), "tokar-bench-"); err != nil {
+	if b.bin, err = filepath.Abs(bin); err != nil {
 		return err
 	}
-	defer os.RemoveAll(b.dir)
-	if err := b.prepare(maketree); err != nil {
-		return err
+	b.host = look(b.tokar)
+	var all []section
+	b.tokens = knob("BENCH_TOKENS", 2)
+	switch {
+	case profile != "":
+		all, err = b.profiles(profile)
+	case len(sizes) > 0:
+		all, err = b.scale(sizes)
+	default:
+		all, err = b.compare()
 	}
-	var lines []line
-	for _, c := range b.contests() {
-		l, err := b.measure(c)
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
-		}
-		lines = append(lines, l)
-		if c.then != nil {
-			if err := c.then(); err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
-			}
-		}
-	}
-	return b.print(os.Stdout, lines)
-}
-
-// prepare makes the tree and the keys, and lets writing back come to an end.
-func (b *bench) prepare(maketree string) error {
-	b.tree = filepath.Join(b.dir, "tree")
-	progress("making %d tokens of %d objects", b.tokens, b.objects)
-	if err := quietly(maketree, "-tokens", strconv.Itoa(b.tokens), "-objects", strconv.Itoa(b.objects), b.tree); err != nil {
-		return err
-	}
-	if err := quietly(maketree, "-tokens", "1", "-objects", "10", filepath.Join(b.dir, "small")); err != nil {
-		return err
-	}
-	for _, k := range []string{"restore", "verify"} {
-		key := filepath.Join(b.dir, k+".key")
-		if err := quietly("age-keygen", "-o", key); err != nil {
-			return err
-		}
-		public, err := exec.Command("age-keygen", "-y", key).Output()
-		if err != nil {
-			return err
-		}
-		if k == "restore" {
-			b.recipient = strings.TrimSpace(string(public))
-		}
-		if err := os.WriteFile(key+".pub", public, 0o600); err != nil {
-			return err
-		}
-	}
-	token := fmt.Sprintf("tok%03d", b.tokens/2)
-	index, err := os.ReadFile(filepath.Join(b.tree, token, "TOK_OBJ", "OBJ.IDX"))
 	if err != nil {
 		return err
 	}
-	names := strings.Fields(string(index))
-	name := names[len(names)/2]
-	b.object = token + "/" + name
-	b.objectFile = token + "/TOK_OBJ/" + name
-	return quietly("sync", "-f", b.dir)
+	for _, s := range all {
+		fmt.Printf("%s\n", s.text)
+	}
+	if record == "" {
+		return nil
+	}
+	return put(record, all)
 }
 
-// quietly runs a program and shows what it says only if it fails.
-func quietly(name string, args ...string) error {
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s: %w\n%s", filepath.Base(name), err, bytes.TrimSpace(out))
+// bench is one tree and what is made of it.
+type bench struct {
+	host      *host
+	tokar     string
+	bin       string
+	dir, tree string
+	workspace
+	tokens, objects int
+	runs, slowRuns  int
+}
+
+// compare is the usual run: everything on one tree.
+func (b *bench) compare() (all []section, err error) {
+	if err := b.prepare(); err != nil {
+		return nil, err
 	}
-	return nil
+	defer b.clear()
+	results, err := b.measureAll(b.contests())
+	if err != nil {
+		return nil, err
+	}
+	extra, notes, err := b.elsewhere()
+	if err != nil {
+		return nil, err
+	}
+	results = append(results, extra...)
+	sizes, err := b.sizes()
+	if err != nil {
+		return nil, err
+	}
+	conditions, err := b.conditions(notes)
+	if err != nil {
+		return nil, err
+	}
+	return []section{
+		conditions,
+		{"targets", b.targetTable(results, sizes)},
+		{"jobs", jobTable(results) + "\n" + sizeTable(sizes)},
+	}, nil
 }
 
 func knob(name string, usual int) int {
@@ -134,6 +134,20 @@ func knob(name string, usual int) int {
 		return usual
 	}
 	return n
+}
+
+func numbers(list string) (all []int, err error) {
+	if list == "" {
+		return nil, nil
+	}
+	for word := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("-scale %s: %q is no number of tokens", list, word)
+		}
+		all = append(all, n)
+	}
+	return all, nil
 }
 
 func progress(format string, args ...any) {

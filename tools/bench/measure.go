@@ -1,85 +1,121 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 )
 
-// cost is what one command took.
-type cost struct {
-	wall time.Duration
-	cpu  time.Duration // user and system, of all its processes
-	peak int64         // KiB, of its largest process
+// contest is one job, done by several sides in turn.
+type contest struct {
+	name   string
+	sides  []side // the yardstick first
+	rounds int    // measured ones
+	cold   bool   // each run begins with an empty page cache
+	once   bool   // without the round that warms up
+	then   func() error
 }
 
-// line is one contest measured.
-type line struct {
-	name             string
-	yardstick, tokar cost      // medians, each number for itself
-	ratios           []float64 // wall, of each pair, sorted
+// side is one contestant. Its job is made afresh for each run; what that
+// prepares is not measured.
+type side struct {
+	who  string
+	job  func() (job, error)
+	slow bool // takes part in a few rounds only, and may empty the page cache
 }
 
-func (b *bench) measure(c contest) (line, error) {
-	progress("%s: %d pairs", c.name, b.runs)
-	var ys, ts []cost
-	var ratios []float64
-	for i := range b.runs + 1 {
-		var y, t cost
-		var err error
-		if i%2 == 0 {
-			if y, err = b.run(c.yardstick()); err == nil {
-				t, err = b.run(c.tokar())
-			}
-		} else {
-			if t, err = b.run(c.tokar()); err == nil {
-				y, err = b.run(c.yardstick())
-			}
+// result is a contest measured; all lists go by side.
+type result struct {
+	contest
+	costs     [][]cost
+	wall, cpu [][]float64 // ratios to the yardstick of the same round
+}
+
+func (b *bench) measureAll(list []contest) (all []result, err error) {
+	for _, c := range list {
+		r, err := b.measure(c)
+		if err == nil && c.then != nil {
+			err = c.then()
 		}
 		if err != nil {
-			return line{}, err
+			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
-		if i == 0 {
-			continue // warming up
-		}
-		ys, ts = append(ys, y), append(ts, t)
-		ratios = append(ratios, t.wall.Seconds()/y.wall.Seconds())
+		all = append(all, r)
 	}
-	slices.Sort(ratios)
-	return line{c.name, medians(ys), medians(ts), ratios}, nil
+	return all, nil
 }
 
-// run runs one command to its end. A shell without a pipeline is replaced by
-// its program, so that process start is the same for both sides.
-func (b *bench) run(c command) (cost, error) {
-	cmd := exec.Command("bash", "-c", "set -o pipefail; "+c.shell)
-	cmd.Dir = b.dir
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	if c.out != "" {
-		f, err := os.Create(filepath.Join(b.dir, c.out))
-		if err != nil {
+// measure runs the sides in turn, another one first in each round. With a warm
+// page cache an unmeasured round goes before, and slow sides come last.
+func (b *bench) measure(c contest) (result, error) {
+	r := result{contest: c, costs: make([][]cost, len(c.sides)), wall: make([][]float64, len(c.sides)), cpu: make([][]float64, len(c.sides))}
+	var quick, slow []int
+	for i, s := range c.sides {
+		if s.slow {
+			slow = append(slow, i)
+		} else {
+			quick = append(quick, i)
+		}
+	}
+	first := 0 // the round that warms up
+	if c.cold || c.once {
+		first = 1
+	}
+	progress("%s: %d rounds", c.name, c.rounds)
+	for round := first; round <= c.rounds; round++ {
+		order := slices.Clone(quick)
+		order = append(order[round%len(order):], order[:round%len(order)]...)
+		if 1 <= round && round <= b.slowRuns {
+			order = append(order, slow...)
+		}
+		took := make([]*cost, len(c.sides))
+		for _, i := range order {
+			one, err := b.once(c, c.sides[i])
+			if err != nil {
+				return r, fmt.Errorf("%s: %w", c.sides[i].who, err)
+			}
+			took[i] = &one
+		}
+		if round == 0 {
+			continue
+		}
+		for i, one := range took {
+			if one == nil {
+				continue
+			}
+			r.costs[i] = append(r.costs[i], *one)
+			r.wall[i] = append(r.wall[i], one.wall.Seconds()/took[0].wall.Seconds())
+			r.cpu[i] = append(r.cpu[i], float64(max(one.cpu, tick))/float64(max(took[0].cpu, tick)))
+		}
+	}
+	for i := range c.sides {
+		slices.Sort(r.wall[i])
+		slices.Sort(r.cpu[i])
+	}
+	return r, nil
+}
+
+// tick keeps ratios finite where the kernel saw no CPU time.
+const tick = 100 * time.Microsecond
+
+func (b *bench) once(c contest, s side) (cost, error) {
+	j, err := s.job()
+	if err != nil {
+		return cost{}, err
+	}
+	if c.cold {
+		if err := b.forget(j); err != nil {
 			return cost{}, err
 		}
-		defer f.Close()
-		cmd.Stdout = f
 	}
-	start := time.Now()
-	err := cmd.Run()
-	wall := time.Since(start)
-	if err != nil {
-		return cost{}, fmt.Errorf("%s: %w\n%s", c.shell, err, bytes.TrimSpace(said.Bytes()))
+	one, err := b.do(j)
+	if err == nil && s.slow { // borg empties the cache of what it reads
+		_, err = b.do(job{steps: []pipeline{{{"tar", "c", "-C", "tree", "."}, {"cat"}}}})
 	}
-	s := cmd.ProcessState
-	return cost{wall, s.UserTime() + s.SystemTime(), s.SysUsage().(*syscall.Rusage).Maxrss}, nil
+	return one, err
 }
 
-func medians(list []cost) cost {
+func medianCost(list []cost) cost {
 	return cost{
 		median(list, func(c cost) time.Duration { return c.wall }),
 		median(list, func(c cost) time.Duration { return c.cpu }),
