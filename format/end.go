@@ -2,6 +2,7 @@ package format
 
 import (
 	"crypto/hmac"
+	"fmt"
 	"hash/crc32"
 )
 
@@ -9,16 +10,15 @@ import (
 type End struct {
 	Counts
 	Root      [32]byte
-	Signature []byte // SSHSIG over the message; reserved, empty in this version
+	Signature []byte // SSHSIG over the message; empty: not signed
 	Proof     [32]byte
 }
 
-const maxSignature = 16 << 10
-
-// message is M, what a signature and T stand over.
-func (e *End) message(core [32]byte) []byte {
+// Message is M, what a signature and T stand over. Whether a signature holds is
+// for package signature to say: this one knows no SSH.
+func (h *Header) Message(e *End) []byte {
 	b := append([]byte("tokar/1 end\x00"), 0, Suite)
-	b = append(b, core[:]...)
+	b = append(b, h.core[:]...)
 	b = e.Counts.append(b)
 	return append(b, e.Root[:]...)
 }
@@ -33,18 +33,28 @@ func (c Counts) append(b []byte) []byte {
 // proof is T: it shows every restorer that who wrote the end had tK.
 func (e *End) proof(h *Header, k *Keys) (t [32]byte) {
 	mac := newHMAC(k.proof)
-	mac.Write(e.message(h.core))
+	mac.Write(h.Message(e))
 	mac.Write(be.AppendUint32(nil, uint32(len(e.Signature))))
 	mac.Write(e.Signature)
 	mac.Sum(t[:0])
 	return t
 }
 
-// NewEnd makes the end of what d lists.
-func (h *Header) NewEnd(k *Keys, d *FrameDirectory) *End {
+// NewEnd makes the end of what d lists. sign makes the signature of a message;
+// nil leaves it out.
+func (h *Header) NewEnd(k *Keys, d *FrameDirectory, sign func(message []byte) ([]byte, error)) (*End, error) {
 	e := &End{Counts: d.Counts(), Root: Root(d.Bytes())}
+	if sign != nil {
+		var err error
+		if e.Signature, err = sign(h.Message(e)); err != nil {
+			return nil, err
+		}
+		if len(e.Signature) > MaxSignature {
+			return nil, fmt.Errorf("a signature of %d bytes; an archive has room for %d", len(e.Signature), MaxSignature)
+		}
+	}
 	e.Proof = e.proof(h, k)
-	return e
+	return e, nil
 }
 
 // Encode makes the end block's front.
@@ -56,13 +66,14 @@ func (e *End) Encode() []byte {
 	return append(b, e.Proof[:]...)
 }
 
-// DecodeEnd reads the end block's front and, with tK, checks T.
+// DecodeEnd reads the end block's front and, with tK, checks T. It bounds the
+// signature and does not look into it.
 func (h *Header) DecodeEnd(k *Keys, b []byte) (*End, error) {
 	r := &byteReader{b: b}
 	e := &End{Counts: Counts{Data: r.u64(), Index: r.u64(), Records: r.u64(), Tokens: r.u64(), Superseded: r.u64()}}
 	copy(e.Root[:], r.bytes(32))
 	n := r.u32()
-	if n > maxSignature {
+	if n > MaxSignature {
 		return nil, badf(ErrMalformed, "a signature of %d bytes", n)
 	}
 	e.Signature = r.bytes(int(n))

@@ -15,8 +15,8 @@ var (
 	// ErrChecksum: a CRC-32C does not hold, or a frame stands where none may.
 	// Found without any key.
 	ErrChecksum = errors.New("archive is damaged")
-	// ErrAuthentic: a seal, a MAC, a commitment or the end's proof does not
-	// hold: changed after it was written, or put together from other archives.
+	// ErrAuthentic: a seal, a MAC, a commitment, the end's proof or a signature
+	// does not hold: changed after it was written, or put together from other archives.
 	ErrAuthentic = errors.New("archive is not authentic")
 	// ErrMalformed: authentic, but it breaks a rule of the format.
 	ErrMalformed = errors.New("archive breaks the format's rules")
@@ -25,6 +25,8 @@ var (
 	ErrUnsupported = errors.New("archive needs a newer tokar")
 	// ErrNoKey: no identity or passphrase given opens a key slot.
 	ErrNoKey = errors.New("no key given opens this archive")
+	// ErrSigner: a known signer's signature is wanted, and it has none.
+	ErrSigner = errors.New("not signed by a known signer")
 )
 
 // badf makes an error of the given class.

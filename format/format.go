@@ -49,6 +49,8 @@ const (
 	ChunkRecords = 4096      // an index chunk is closed when it holds so many records
 	ChunkBytes   = 256 << 10 // … or so many bytes of names and metadata
 
+	MaxSignature = 16 << 10 // bytes of a signature
+
 	MaxSeals = 1 << 32 // seals under one key with random nonces
 )
 

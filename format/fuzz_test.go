@@ -83,7 +83,7 @@ func eachFront(f *testing.F, kind BlockKind, use func(front, beside []byte)) {
 	})
 }
 
-var errorClasses = []error{ErrNotArchive, ErrTruncated, ErrChecksum, ErrAuthentic, ErrMalformed, ErrUnsupported, ErrNoKey}
+var errorClasses = []error{ErrNotArchive, ErrTruncated, ErrChecksum, ErrAuthentic, ErrMalformed, ErrUnsupported, ErrNoKey, ErrSigner}
 
 // oneClass wants an error of exactly one class.
 func oneClass(t *testing.T, err error) {

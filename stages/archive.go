@@ -7,6 +7,7 @@ import (
 
 	"tokar/backends"
 	"tokar/format"
+	"tokar/format/signature"
 	"tokar/pipeline"
 )
 
@@ -16,8 +17,9 @@ type ArchiveOptions struct {
 	// one. It is called before anything is written.
 	Slots   func(context.Context, *format.Keys) ([]format.Slot, error)
 	Codec   format.Codec
-	Level   int // zstd's; 0 is the default
-	Workers int // 0: pipeline.Workers
+	Level   int            // zstd's; 0 is the default
+	Workers int            // 0: pipeline.Workers
+	Sign    *signature.Key // nil: not signed
 	Made    time.Time
 	Host    string
 	Writer  string // program and version
@@ -61,6 +63,10 @@ func Archive(ctx context.Context, w io.Writer, inputs []Input, o ArchiveOptions)
 		keys:   keys,
 		codec:  format.Compressor{Codec: o.Codec, Level: o.Level},
 		ledger: format.NewLedger(),
+	}
+	if o.Sign != nil {
+		sum.Signature = o.Sign.Public()
+		dst.sign = func(message []byte) ([]byte, error) { return o.Sign.Sign(ctx, message) }
 	}
 	if err := dst.write(header.Bytes()); err != nil {
 		return sum, err

@@ -13,11 +13,8 @@ import (
 // rules, index chunks and directory as the records make them, counts and root
 // as the end block proves them.
 type books struct {
-	header  *format.Header
-	keys    *format.Keys
-	tokens  *tokens
-	taken   func(b *Batch, t *format.Token, r *format.Record, i int) error // for every record, in order
-	summary *Summary
+	*opened
+	taken func(b *Batch, t *format.Token, r *format.Record, i int) error // for every record, in order
 
 	ledger *format.Ledger
 	index  format.Index
@@ -36,8 +33,8 @@ func malformed(form string, args ...any) error {
 	return fmt.Errorf("%w: %s", format.ErrMalformed, fmt.Sprintf(form, args...))
 }
 
-func newBooks(h *format.Header, k *format.Keys, t *tokens, s *Summary) *books {
-	return &books{header: h, keys: k, tokens: t, summary: s, ledger: format.NewLedger(), order: frameOrder{next: map[format.BlockKind]uint64{}}}
+func newBooks(a *opened) *books {
+	return &books{opened: a, ledger: format.NewLedger(), order: frameOrder{next: map[format.BlockKind]uint64{}}}
 }
 
 // Put takes the next frame.
@@ -65,6 +62,11 @@ func (s *books) data(b *Batch) error {
 	if len(s.due) > 0 {
 		return malformed("%s where an index chunk must be", b.FrameHeader)
 	}
+	if s.known != nil {
+		if e, ok := s.known.Data(b.Records[0].Seq); !ok || e.D != format.DataDigest(b.Records) {
+			return errChanged
+		}
+	}
 	s.dir.AddData(b.FrameHeader, s.offset, len(b.Frame), b.Records)
 	for i := range b.Records {
 		r := &b.Records[i]
@@ -72,7 +74,7 @@ func (s *books) data(b *Batch) error {
 			return err
 		}
 		s.due = append(s.due, s.index.Add(r)...)
-		s.summary.add(r)
+		s.sum.add(r)
 		if s.taken != nil {
 			if err := s.taken(b, s.tokens.info(r.Token), r, i); err != nil {
 				return err
@@ -119,7 +121,7 @@ func (s *books) end(b *Batch) error {
 	if s.dirBytes == nil || len(s.dirBytes) > 0 {
 		return malformed("the end block stands before the whole directory")
 	}
-	e, err := s.header.DecodeEnd(s.keys, b.front)
+	e, err := s.readEnd(b.front)
 	if err != nil {
 		return err
 	}

@@ -46,11 +46,11 @@ const maxDiffering = 1 << 16
 // with those that stand in their places. It writes nothing. A token is told of
 // when its last record came: what an error follows was not proved by then.
 func Compare(ctx context.Context, r io.Reader, o CompareOptions) (*Summary, error) {
-	a, err := open(ctx, r, o.OpenOptions, nil)
+	a, done, err := openTelling(ctx, r, o.OpenOptions, nil)
 	if err != nil {
 		return nil, err
 	}
-	defer a.keys.Wipe()
+	defer done()
 	if !a.keys.Restores() {
 		return a.sum, fmt.Errorf("%w: a verifier's key lists and verifies; comparing needs a restore key", format.ErrNoKey)
 	}

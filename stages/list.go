@@ -31,7 +31,7 @@ func List(ctx context.Context, r io.Reader, o ListOptions) (*Summary, error) {
 	l, err := openLookup(ctx, at, size, o.OpenOptions)
 	switch {
 	case err == nil:
-	case errors.Is(err, format.ErrNoKey) || ctx.Err() != nil:
+	case errors.Is(err, format.ErrNoKey) || errors.Is(err, format.ErrSigner) || ctx.Err() != nil:
 		return nil, err
 	case errors.Is(err, format.ErrNotArchive):
 		return nil, err

@@ -70,6 +70,8 @@ func openLookup(ctx context.Context, at io.ReaderAt, size int64, o OpenOptions) 
 		keys:   keys,
 		tokens: newTokens(nil),
 		sum:    &Summary{Generation: h.Generation, Restores: keys.Restores()},
+
+		signers: o.Signers,
 	}
 	l.unwrap = newWrap(keys, nil)
 	if err := l.readDirectory(footer); err != nil {
@@ -121,7 +123,7 @@ func (l *lookup) readDirectory(footer format.Footer) error {
 	if err != nil {
 		return err
 	}
-	if l.end, err = l.header.DecodeEnd(l.keys, end); err != nil {
+	if l.end, err = l.readEnd(end); err != nil {
 		return err
 	}
 	var dir []byte

@@ -12,14 +12,18 @@ import (
 	"tokar/backends"
 	"tokar/format"
 	"tokar/format/keyslot"
+	"tokar/format/signature"
 	"tokar/pipeline"
 )
 
 // OpenOptions say with what an archive is opened and who hears of it.
 type OpenOptions struct {
 	Identities []format.Identity // tried in order
-	Workers    int               // 0: pipeline.Workers
-	Each       Each              // told of every record, before the end is known
+	// Signers, if there are any, must have signed the archive: nothing leaves,
+	// and nobody is told of a record, before that is proved.
+	Signers *signature.Signers
+	Workers int  // 0: pipeline.Workers
+	Each    Each // told of every record, before the end is known
 	// Nonces is for tests and vectors only.
 	Nonces format.NonceSource
 }
@@ -31,6 +35,9 @@ type opened struct {
 	keys   *format.Keys
 	tokens *tokens
 	sum    *Summary
+
+	signers *signature.Signers // one of them must have signed it; nil: anybody may, or nobody
+	known   *format.Lookup     // what a first reading proved; nil: this is the first
 }
 
 // unlock finds the identity that opens a slot: any that restores goes before
@@ -104,13 +111,15 @@ func open(ctx context.Context, r io.Reader, o OpenOptions, backend func(string) 
 		keys:   keys,
 		tokens: newTokens(backend),
 		sum:    &Summary{Generation: h.Generation, Restores: keys.Restores()},
+
+		signers: o.Signers,
 	}, nil
 }
 
 // run reads the whole archive: near is what each worker does with records
 // once they are unwrapped, taken what is done with each in order.
 func (a *opened) run(ctx context.Context, workers int, near func() []stage, taken func(*Batch, *format.Token, *format.Record, int) error) error {
-	dst := newBooks(a.header, a.keys, a.tokens, a.sum)
+	dst := newBooks(a)
 	dst.taken = taken
 	src := &frames{r: a.r, header: a.header}
 	large := new([]byte)
@@ -140,11 +149,11 @@ func (a *opened) run(ctx context.Context, workers int, near func() []stage, take
 // check: every seal and MAC, order, index, directory, counts; with tK also the
 // end's proof and the wrap of every payload.
 func Verify(ctx context.Context, r io.Reader, o OpenOptions) (*Summary, error) {
-	a, err := open(ctx, r, o, nil)
+	a, done, err := openTelling(ctx, r, o, nil)
 	if err != nil {
 		return nil, err
 	}
-	defer a.keys.Wipe()
+	defer done()
 	err = a.run(ctx, o.Workers, nil, func(_ *Batch, t *format.Token, r *format.Record, _ int) error {
 		if o.Each != nil {
 			o.Each(t, r)

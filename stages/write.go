@@ -17,6 +17,7 @@ type writer struct {
 	header *format.Header
 	keys   *format.Keys
 	codec  format.Compressor
+	sign   func(message []byte) ([]byte, error) // nil: not signed
 
 	ledger *format.Ledger
 	index  format.Index
@@ -97,7 +98,10 @@ func (s *writer) close() error {
 		rest = rest[n:]
 	}
 	footer.End = s.offset
-	end := s.header.NewEnd(s.keys, &s.dir)
+	end, err := s.header.NewEnd(s.keys, &s.dir, s.sign)
+	if err != nil {
+		return err
+	}
 	if err := s.block(format.FrameHeader{Kind: format.EndBlock, Last: true}, end.Encode()); err != nil {
 		return err
 	}
