@@ -395,7 +395,7 @@ func TestCompareVectors(t *testing.T) {
 		for _, workers := range []int{1, 3} {
 			m := newMemory(madeToken("one", 12, 60), madeToken("two", 1, 10), madeToken("three", 3, 10))
 			_, err := compareAll(stream(b), m, func(o *CompareOptions) {
-				o.OpenOptions = OpenOptions{Identities: []format.Identity{f.identity(t, &v, "restore")}, Workers: workers}
+				o.OpenOptions = f.options(t, &v, "restore", workers)
 			})
 			if got := className(err); got != v.Expect.Stream || m.open != 0 {
 				t.Errorf("%s: %s, want %s; %d tokens left open: %v", v.Name, got, v.Expect.Stream, m.open, err)

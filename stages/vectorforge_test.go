@@ -448,6 +448,7 @@ type forgedEnd struct {
 	counts     [5]uint64
 	root       [32]byte
 	signature  []byte
+	sign       func(m []byte) []byte // makes it
 	lenSig     *uint32
 	breakProof bool
 	after      []byte
@@ -459,6 +460,9 @@ func (e *forgedEnd) encode(f *forge) []byte {
 		counts = append(counts, u64(n)...)
 	}
 	m := join([]byte("tokar/1 end\x00\x00\x01"), f.core[:], counts, e.root[:])
+	if e.sign != nil {
+		e.signature = e.sign(m)
+	}
 	sig := join(u32(or(e.lenSig, uint32(len(e.signature)))), e.signature)
 	t := hmacOf(f.key(f.tK, "tK restore proof"), m, sig)
 	if e.breakProof {

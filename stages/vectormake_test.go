@@ -38,6 +38,8 @@ type vectorMaker struct {
 	dir  string
 	file vectorFile
 	base []format.Slot // of the hostile vectors
+
+	signers, at string // of the vectors that are added next
 }
 
 func writeVectors(t *testing.T) {
@@ -49,11 +51,12 @@ func writeVectors(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m := &vectorMaker{t: t, dir: vectorDir, file: vectorFile{Identities: vectorIdentities, Keys: map[string]vectorKeys{}}}
+	m := &vectorMaker{t: t, dir: vectorDir, file: vectorFile{Identities: vectorIdentities, Keys: map[string]vectorKeys{}, Signers: vectorSigners()}}
 	m.base = m.slots("hostile")
 	m.good()
 	m.forgedGood()
 	m.hostile()
+	m.signed()
 	m.close()
 }
 
@@ -86,9 +89,10 @@ func (f *vectorFile) encode(t *testing.T) []byte {
 	for _, v := range f.Vectors {
 		vectors = append(vectors, "\t"+line(v))
 	}
-	return fmt.Appendf(nil, "{\"identities\": %s,\n\"keys\": %s,\n\"vectors\": [\n%s\n]}\n",
+	return fmt.Appendf(nil, "{\"identities\": %s,\n\"keys\": %s,\n\"signers\": %s,\n\"vectors\": [\n%s\n]}\n",
 		object(slices.Sorted(maps.Keys(f.Identities)), func(k string) string { return line(f.Identities[k]) }),
 		object(slices.Sorted(maps.Keys(f.Keys)), func(k string) string { return line(f.Keys[k]) }),
+		object(slices.Sorted(maps.Keys(f.Signers)), func(k string) string { return line(f.Signers[k]) }),
 		strings.Join(vectors, ",\n"))
 }
 
@@ -158,13 +162,13 @@ func place(role format.Role, id, secret [32]byte) []byte {
 }
 
 // add keeps a vector. classes is a letter for each way of reading: o (ok), N,
-// T, C, A, M, U, K for format's classes.
+// T, C, A, M, U, K, S for format's classes.
 func (m *vectorMaker) add(name, about, classes, keys string, open map[string]string, b []byte) {
-	letters := map[byte]string{'o': "ok", 'N': "not-archive", 'T': "truncated", 'C': "checksum", 'A': "authentic", 'M': "malformed", 'U': "unsupported", 'K': "no-key"}
+	letters := map[byte]string{'o': "ok", 'N': "not-archive", 'T': "truncated", 'C': "checksum", 'A': "authentic", 'M': "malformed", 'U': "unsupported", 'K': "no-key", 'S': "signer"}
 	_, tK, mK, _ := fixedKeys(keys)
 	m.file.Keys[keys] = vectorKeys{hex.EncodeToString(tK[:]), hex.EncodeToString(mK[:])}
 	v := vector{
-		Name: name, About: about, Keys: keys, Open: open,
+		Name: name, About: about, Keys: keys, Open: open, Signers: m.signers, Time: m.at,
 		Expect: expected{letters[classes[0]], letters[classes[1]], letters[classes[2]], letters[classes[3]]},
 	}
 	m.file.Vectors = append(m.file.Vectors, v)
@@ -403,9 +407,6 @@ func (m *vectorMaker) forgedGood() {
 	})
 	m.forged("good-generation", "a slot section of generation 7", "oooo", func(f *forge) {
 		f.onHeader = func(h *forgedHeader) { h.generation = 7 }
-	})
-	m.forged("good-signature", "a signature that no reader of version 1 looks at; T holds over it", "oooo", func(f *forge) {
-		f.onEnd = func(e *forgedEnd) { e.signature = []byte("SSHSIG of a later version") }
 	})
 	m.forged("good-flags", "refused, unlisted and damaged entries, findings, names of eight components and of any bytes", "oooo", func(f *forge) {
 		refused := object(1, "refused")

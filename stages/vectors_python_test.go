@@ -2,6 +2,8 @@ package stages
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/elliptic"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
@@ -176,7 +178,7 @@ func change(random *rand.Rand, f *forge) {
 		}
 	}
 	r := f.records[random.IntN(len(f.records))]
-	switch random.IntN(11) {
+	switch random.IntN(12) {
 	case 0:
 		f.onFront = onFrame(func(fr *forgedFrame) { fr.front = mangle(fr.front) })
 	case 1:
@@ -206,6 +208,11 @@ func change(random *rand.Rand, f *forge) {
 		}
 	case 9:
 		f.onPieces = func(p [][]byte) [][]byte { return [][]byte{mangle(p[0])} }
+	case 11:
+		signers := []forgedSigner{forgedEd25519("alice"), forgedSK(1), forgedSKECDSA(1),
+			forgedECDSA(elliptic.P384(), "nistp384", crypto.SHA384), forgedRSA("rsa2048.pem", "rsa-sha2-256", crypto.SHA256)}
+		s := forgedSSHSIG{forgedSigner: signers[random.IntN(len(signers))]}
+		f.onEnd = func(e *forgedEnd) { e.sign = func(m []byte) []byte { return mangle(s.over(m)) } }
 	case 10:
 		f.onDirectory = func(d *forgedDirectory) {
 			e := &d.entries[random.IntN(len(d.entries))]

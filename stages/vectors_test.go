@@ -30,11 +30,13 @@ const vectorDir = "../testdata/format"
 // A vector is an archive and what each way of reading it must say. Hostile
 // ones break one rule.
 type vector struct {
-	Name   string            `json:"name"`
-	About  string            `json:"about"`
-	Keys   string            `json:"keys"`           // which of the keys tK and mK are
-	Open   map[string]string `json:"open,omitempty"` // role → which of the identities; nothing: no slot, the keys themselves
-	Expect expected          `json:"expect"`         // class for each way of reading
+	Name    string            `json:"name"`
+	About   string            `json:"about"`
+	Keys    string            `json:"keys"`              // which of the keys tK and mK are
+	Open    map[string]string `json:"open,omitempty"`    // role → which of the identities; nothing: no slot, the keys themselves
+	Signers string            `json:"signers,omitempty"` // which of the lists of signers; nothing: nobody asks
+	Time    string            `json:"time,omitempty"`    // at which moment, as lists have it; nothing: now
+	Expect  expected          `json:"expect"`            // class for each way of reading
 }
 
 // expected is a class for each way of reading: "ok", or one of format's.
@@ -48,6 +50,7 @@ type expected struct {
 type vectorFile struct {
 	Identities map[string]string     `json:"identities"`
 	Keys       map[string]vectorKeys `json:"keys"`
+	Signers    map[string]string     `json:"signers"`
 	Vectors    []vector              `json:"vectors"`
 }
 
@@ -74,6 +77,7 @@ var classNames = map[error]string{
 	format.ErrMalformed:   "malformed",
 	format.ErrUnsupported: "unsupported",
 	format.ErrNoKey:       "no-key",
+	format.ErrSigner:      "signer",
 }
 
 // className tells an error's one class.
@@ -186,7 +190,9 @@ func lister(lines *[]string, restores bool) Each {
 func (f *vectorFile) ways(t *testing.T, v *vector, b []byte, workers int) (got expected, lines []string) {
 	ctx := context.Background()
 	with := func(role string, each Each) OpenOptions {
-		return OpenOptions{Identities: []format.Identity{f.identity(t, v, role)}, Workers: workers, Each: each}
+		o := f.options(t, v, role, workers)
+		o.Each = each
+		return o
 	}
 	_, err := Verify(ctx, stream(b), with("restore", lister(&lines, true)))
 	got.Stream = className(err)
@@ -226,6 +232,9 @@ func TestVectors(t *testing.T) {
 				if got != v.Expect {
 					t.Errorf("%s; with %d workers\n got %+v\nwant %+v", v.About, workers, got, v.Expect)
 				}
+			}
+			if v.Signers != "" && v.Expect.Stream != "ok" && len(lines) > 0 {
+				t.Errorf("%s: %d records were told of", v.About, len(lines))
 			}
 			f.extract(t, &v, b)
 			f.listAndCat(t, &v, b)
@@ -285,7 +294,7 @@ func compareDirectory(t *testing.T, f vectorFile) {
 func (f *vectorFile) extract(t *testing.T, v *vector, b []byte) {
 	m := newMemory()
 	_, err := Extract(context.Background(), stream(b), ExtractOptions{
-		OpenOptions: OpenOptions{Identities: []format.Identity{f.identity(t, v, "restore")}, Workers: 2},
+		OpenOptions: f.options(t, v, "restore", 2),
 		Backend:     func(string) (backends.Backend, error) { return m, nil },
 		Place:       func(*format.Token) Place { return Place{Dir: "", Wanted: true, Whole: true} },
 		Select:      func(*format.Token, *format.Record) bool { return true },
@@ -305,7 +314,7 @@ func (f *vectorFile) extract(t *testing.T, v *vector, b []byte) {
 // index's, and Cat to write nothing of a stream that is not sound.
 func (f *vectorFile) listAndCat(t *testing.T, v *vector, b []byte) {
 	ctx := context.Background()
-	o := OpenOptions{Identities: []format.Identity{f.identity(t, v, "restore")}, Workers: 2}
+	o := f.options(t, v, "restore", 2)
 	_, err := List(ctx, bytes.NewReader(b), ListOptions{OpenOptions: o, Full: true})
 	if got := className(err); got != v.Expect.Index && got != v.Expect.Stream {
 		t.Errorf("%s: list: %s, want %s or %s", v.About, got, v.Expect.Index, v.Expect.Stream)
@@ -349,7 +358,7 @@ func (f *vectorFile) compareListing(t *testing.T, v *vector, lines []string, b [
 		}
 	}
 	n := 0
-	err = f.byIndex(context.Background(), OpenOptions{Identities: []format.Identity{f.identity(t, v, "restore")}}, b,
+	err = f.byIndex(context.Background(), f.options(t, v, "restore", 1), b,
 		func(_ *format.Token, r *format.Record) {
 			n++
 			if !all[line(r, true)] || superseded[fmt.Sprint(r.Seq)] {

@@ -51,8 +51,7 @@ func encode(key ssh.PublicKey, sig *ssh.Signature) []byte {
 	return appendStrings(b, key.Marshal(), []byte(Namespace), nil, []byte(hashName), ssh.Marshal(sig))
 }
 
-// parse takes a blob apart. What it gives has one encoding: nothing in a blob
-// that holds can be changed so that it still does.
+// parse takes a blob apart. What it gives has one encoding.
 func parse(blob []byte) (ssh.PublicKey, *ssh.Signature, error) {
 	rest, ok := bytes.CutPrefix(blob, []byte(magic))
 	if !ok || len(rest) < 4 {

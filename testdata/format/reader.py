@@ -13,7 +13,10 @@ Numbers in comments are sections of docs/FORMAT.md.
 """
 
 import base64
+import binascii
 import bisect
+import datetime
+import fnmatch
 import hashlib
 import hmac
 import io
@@ -25,9 +28,11 @@ import struct
 import sys
 
 import zstandard
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -914,10 +919,141 @@ class Index:
         return bytes(self.entries + self.tails + self.superseded)
 
 
-class EndBlock:
-    """13.2"""
+# Signatures, 13.4.
 
-    def __init__(self, front, header, keys):
+
+def string(c):
+    return c.take(c.u(4))
+
+
+def mpint(c):
+    n = string(c)
+    rule(n and n[0] < 0x80 and n.strip(b"\0") and (n[0] or n[1] >= 0x80), "a number")
+    return int.from_bytes(n, "big")
+
+
+def strings(*parts):
+    return b"".join(struct.pack(">I", len(p)) + p for p in parts)
+
+
+SK_ED25519, SK_P256 = b"sk-ssh-ed25519@openssh.com", b"sk-ecdsa-sha2-nistp256@openssh.com"
+CURVES = {b"nistp256": (ec.SECP256R1(), hashes.SHA256()), b"nistp384": (ec.SECP384R1(), hashes.SHA384()),
+          b"nistp521": (ec.SECP521R1(), hashes.SHA512())}
+
+
+def public_key(wire):
+    """Its type, the key for python3-cryptography, and a security key's application."""
+    c = Cursor(wire)
+    kind = string(c)
+    curve = kind.removeprefix(b"ecdsa-sha2-") if kind != SK_P256 else b"nistp256"
+    application = None
+    try:
+        if kind in (b"ssh-ed25519", SK_ED25519):
+            key = Ed25519PublicKey.from_public_bytes(string(c))
+        elif curve in CURVES and kind != curve:
+            rule(string(c) == curve, "a key's curve")
+            point = string(c)
+            rule(point[:1] == b"\4", "a point")
+            key = ec.EllipticCurvePublicKey.from_encoded_point(CURVES[curve][0], point)
+        elif kind == b"ssh-rsa":
+            e, n = mpint(c), mpint(c)
+            rule(n.bit_length() <= 16384 and e < 1 << 24, "an RSA key too long")
+            key = rsa.RSAPublicNumbers(e, n).public_key()
+        else:
+            raise Refused("unsupported", f"a key of type {kind}")
+    except ValueError as e:
+        raise Refused("malformed", f"a key: {e}") from None
+    if kind in (SK_ED25519, SK_P256):
+        application = string(c)
+    c.end("a key")
+    need(kind != b"ssh-rsa" or key.key_size >= 2048, "authentic", "a short RSA key")
+    return kind, key, application
+
+
+def check_signature(blob, message):
+    """Returns the key."""
+    c = Cursor(blob)
+    rule(c.take(6) == b"SSHSIG", "the magic of a signature")
+    need(c.u(4) == 1, "unsupported", "a signature's version")
+    wire, namespace, reserved, digest, signature = (string(c) for _ in range(5))
+    c.end("a signature")
+    rule(not reserved, "a signature's reserved string")
+    need(digest == b"sha512", "unsupported", "a signature's digest")
+    need(namespace == b"tokar-archive", "authentic", "a signature's namespace")
+    kind, key, application = public_key(wire)
+    data = b"SSHSIG" + strings(namespace, b"", digest, hashlib.sha512(message).digest())
+    c = Cursor(signature)
+    algorithm = string(c)
+    need(kind != b"ssh-rsa" or algorithm != kind, "authentic", "SHA-1")
+    need(algorithm in ((b"rsa-sha2-256", b"rsa-sha2-512") if kind == b"ssh-rsa" else (kind,)), "unsupported", "an algorithm")
+    value = string(c)
+    if application is not None:
+        after = c.take(5)
+        data = hashlib.sha256(application).digest() + after + hashlib.sha256(data).digest()
+    c.end("a signature")
+    need(application is None or after[0] & 1, "authentic", "nobody touched the security key")
+    try:
+        if kind in (b"ssh-ed25519", SK_ED25519):
+            rule(len(value) == 64, "an Ed25519 signature")
+            key.verify(value, data)
+        elif kind == b"ssh-rsa":
+            rule(len(value) == (key.key_size + 7) // 8, "an RSA signature")
+            key.verify(value, data, padding.PKCS1v15(), hashes.SHA256() if algorithm.endswith(b"256") else hashes.SHA512())
+        else:
+            c = Cursor(value)
+            value = encode_dss_signature(mpint(c), mpint(c))
+            c.end("an ECDSA signature")
+            key.verify(value, data, ec.ECDSA(CURVES[b"nistp256" if kind == SK_P256 else kind[-8:]][1]))
+    except InvalidSignature:
+        raise Refused("authentic", "the signature") from None
+    return wire
+
+
+# Lists of signers, 13.5.
+
+
+def moment(text):
+    zone = datetime.timezone.utc if text.endswith("Z") else None
+    text = text.removesuffix("Z")
+    form = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}[len(text)]
+    return datetime.datetime.strptime(text, form).replace(tzinfo=zone).astimezone()
+
+
+def lists(line, wire, now):
+    """Whether a line of a list lists a key."""
+    parts = re.fullmatch(r'[ \t]*("[^"]*"|[^\s"#][^\s]*)[ \t]+((?:"(?:\\"|[^"])*"|[^\s"])+[ \t]+)?'
+                         r"((?:ssh|ecdsa|sk)-[^\s]*)[ \t]+([A-Za-z0-9+/=]+)(?:[ \t].*)?", line.rstrip("\r"))
+    if not parts or all(p[:1] in ("!", "") for p in parts[1].strip('"').split(",")):
+        return False
+    try:
+        key = base64.b64decode(parts[4], validate=True)
+        kind, _, _ = public_key(key)
+    except (binascii.Error, Refused):
+        return False
+    if key != wire or kind.decode() != parts[3]:
+        return False
+    options = re.findall(r'([^=,]+)(="((?:\\"|[^"])*)")?(?:,|$)', (parts[2] or "").strip())
+    names = [name.lower() for name, _, _ in options]
+    if len(set(names)) < len(names):
+        return False
+    for name, given, value in zip(names, (o[1] for o in options), (o[2].replace('\\"', '"') for o in options)):
+        if name == "namespaces" and given:
+            found = [p for p in value.split(",") if fnmatch.fnmatchcase("tokar-archive", p.removeprefix("!"))]
+            if not found or any(p.startswith("!") for p in found):
+                return False
+        elif name in ("valid-after", "valid-before") and given:
+            bound = moment(value)
+            if now < bound if name == "valid-after" else now > bound:
+                return False
+        else:
+            return False
+    return True
+
+
+class EndBlock:
+    """13.2; signers: None, or the text of a list and a moment or None"""
+
+    def __init__(self, front, header, keys, signers):
         c = Cursor(front)
         counts = c.take(40)
         self.counts, self.root = list(struct.unpack(">QQQQQ", counts)), c.take(32)
@@ -925,10 +1061,15 @@ class EndBlock:
         rule(length <= 16384, "a signature too long")
         signature, proof = c.take(length), c.take(32)
         c.end("the end block")
+        m = b"tokar/1 end\0" + SUITE + header.core + counts + self.root
         if "tK restore proof" in keys:
-            m = b"tokar/1 end\0" + SUITE + header.core + counts + self.root
             got = mac(keys["tK restore proof"], m, length.to_bytes(4, "big"), signature)
             need(same(got, proof), "authentic", "T")
+        key = check_signature(signature, m) if signature else None
+        if signers:
+            now = moment(signers[1]) if signers[1] else datetime.datetime.now().astimezone()
+            known = key and any(lists(line, key, now) for line in signers[0].split("\n"))
+            need(known, "signer", "not signed by a known signer")
 
 
 def root(directory):
@@ -944,7 +1085,7 @@ def read_footer(raw):
     return b, directory, end, header
 
 
-def read_stream(data, identity, each=lambda r: None):
+def read_stream(data, identity, each=lambda r: None, signers=None):
     """15.1; without an identity 15.2"""
     c = Cursor(data, "truncated")
     header = Header(c)
@@ -980,7 +1121,7 @@ def read_stream(data, identity, each=lambda r: None):
         elif f.kind == END:
             if keys:
                 rule(pieces == [], "the directory is not all there")
-                end = EndBlock(f.front, header, keys)
+                end = EndBlock(f.front, header, keys, signers)
                 rule(end.counts == index.counts, "the end block's counts")
                 need(same(end.root, root(index.directory())), "authentic", "R")
             end_at = at
@@ -997,7 +1138,7 @@ def read_stream(data, identity, each=lambda r: None):
     rule(footer == (b, directory_at, end_at, len(header.raw)), "the footer says something else")
 
 
-def read_index(data, identity, each=lambda r: None):
+def read_index(data, identity, each=lambda r: None, signers=None):
     """15.3"""
     b, directory_at, end_at, length = read_footer(data[-40:])
     base = len(data) - 40 - length - b
@@ -1013,7 +1154,7 @@ def read_index(data, identity, each=lambda r: None):
         c.at = base + at
         return Frame(header, c, keys)
 
-    end = EndBlock(frame(end_at, (END, 0, 0, 1)).front, header, keys)
+    end = EndBlock(frame(end_at, (END, 0, 0, 1)).front, header, keys, signers)
     n_data, n_index, n_records, n_tokens, n_superseded = end.counts
     rule(max(n_data, n_index) <= b // 64 and n_records <= b // 32 and n_superseded <= n_records, "counts")
     limit = 72 * (n_data + n_index) + 13 * n_index + 2 * n_records + 8 * n_superseded
@@ -1158,11 +1299,12 @@ def judge(where):
         with open(os.path.join(where, v["name"] + ".tokar"), "rb") as f:
             data = f.read()
         lines, by_index = [], []
+        signers = (file["signers"][v["signers"]], v.get("time")) if "signers" in v else None
         got = {
-            "stream": verdict(read_stream, data, identity(v, "restore"), lambda r: lines.append(r.line())),
-            "verifier": verdict(read_stream, data, identity(v, "verify")),
+            "stream": verdict(read_stream, data, identity(v, "restore"), lambda r: lines.append(r.line()), signers),
+            "verifier": verdict(read_stream, data, identity(v, "verify"), lambda r: None, signers),
             "keyless": verdict(read_stream, data, None),
-            "index": verdict(read_index, data, identity(v, "restore"), lambda r: by_index.append(r.line())),
+            "index": verdict(read_index, data, identity(v, "restore"), lambda r: by_index.append(r.line()), signers),
         }
         judgements += 4
         for way, klass in v["expect"].items():
