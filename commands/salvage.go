@@ -22,7 +22,7 @@ import (
 // notWithSalvage are extract's flags about tokens that are there, of which
 // there is none, and others that would do nothing.
 var notWithSalvage = []string{
-	"overwrite", "keep-existing", "no-keep", "keep-pins", "roll-back-pins", "replace-token", "token-in-use", "to-stdout", "jobs",
+	"overwrite", "keep-existing", "no-keep", "keep-pins", "roll-back-pins", "replace-token", "token-in-use", "to-stdout", "jobs", "signers", "verify-time",
 }
 
 // runSalvage is extract --salvage.

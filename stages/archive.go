@@ -65,7 +65,7 @@ func Archive(ctx context.Context, w io.Writer, inputs []Input, o ArchiveOptions)
 		ledger: format.NewLedger(),
 	}
 	if o.Sign != nil {
-		sum.Signature = o.Sign.Public()
+		sum.SignedBy = o.Sign.Public()
 		dst.sign = func(message []byte) ([]byte, error) { return o.Sign.Sign(ctx, message) }
 	}
 	if err := dst.write(header.Bytes()); err != nil {

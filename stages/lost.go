@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"tokar/format"
+	"tokar/format/signature"
 )
 
 // losses are what a damaged archive had and has no more.
@@ -194,13 +195,25 @@ func (s *salvage) ending() {
 	switch {
 	case s.end != nil:
 		s.out.Proof = Good
-		if len(s.end.Signature) > 0 {
-			s.out.Signature = Present
-		}
+		s.signed()
 	case s.proof != nil:
 		s.out.Proof = Bad
 		s.tell("proof", -1, "the end block's proof does not hold: who wrote the end did not have the restore key")
 	}
+}
+
+// signed says whether the end's signature holds, and whose it is.
+func (s *salvage) signed() {
+	if len(s.end.Signature) == 0 {
+		return
+	}
+	by, err := signature.Verify(s.end.Signature, s.header.Message(s.end))
+	if err != nil {
+		s.out.Signature = Bad
+		s.tell("signature", -1, "%v", err)
+		return
+	}
+	s.out.Signature, s.out.SignedBy = Good, by
 }
 
 // gaps names the numbers that are not there.

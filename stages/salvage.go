@@ -30,15 +30,14 @@ type Salvaged struct {
 	Summary
 	Damaged   bool   // something is wrong with the archive
 	Proof     string // T: Good, Bad or Absent
-	Signature string // Present or Absent
+	Signature string // that it holds, whoever made it: Good, Bad or Absent
 }
 
 // What became of T and of the signature.
 const (
-	Good    = "good"
-	Bad     = "bad"
-	Absent  = "absent"
-	Present = "present, and not checked"
+	Good   = "good"
+	Bad    = "bad"
+	Absent = "absent"
 )
 
 // Salvage brings back what is whole of a damaged archive, of which at holds size

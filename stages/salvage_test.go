@@ -163,7 +163,11 @@ func smallBlocks(t testing.TB, m *memory, per int, names ...string) *mapped {
 		n++
 	}
 	footer.End = at()
-	add(format.FrameHeader{Kind: format.EndBlock, Last: true}, h.NewEnd(keys, &dir).Encode(), nil)
+	end, err := h.NewEnd(keys, &dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(format.FrameHeader{Kind: format.EndBlock, Last: true}, end.Encode(), nil)
 	footer.Frames = at()
 	a.end = len(a.bytes)
 	a.bytes = append(append(a.bytes, h.Bytes()...), footer.Encode()...)

@@ -21,12 +21,12 @@ func (a *opened) readEnd(front []byte) (*format.End, error) {
 		return nil, err
 	}
 	if len(e.Signature) > 0 {
-		if a.sum.Signature, err = signature.Verify(e.Signature, a.header.Message(e)); err != nil {
+		if a.sum.SignedBy, err = signature.Verify(e.Signature, a.header.Message(e)); err != nil {
 			return nil, err
 		}
 	}
 	if a.signers != nil {
-		a.sum.Signers, err = a.signers.Principals(a.sum.Signature)
+		a.sum.Signers, err = a.signers.Principals(a.sum.SignedBy)
 	}
 	return e, err
 }

@@ -130,10 +130,10 @@ type Summary struct {
 	Left       uint64   // entries chosen but not restored
 	Unstable   []string // tokens that changed while they were read
 	Written    uint64   // bytes of archive
-	// Signature is the archive's, nil if it has none; that it holds was checked.
-	// Signers are the names that OpenOptions.Signers has for who made it.
-	Signature *signature.Signature
-	Signers   []string
+	// SignedBy is whose key signed the archive: nil if it is not signed. Signers
+	// are the names that OpenOptions.Signers has for that key.
+	SignedBy *signature.Signature
+	Signers  []string
 }
 
 func (s *Summary) add(r *format.Record) {
