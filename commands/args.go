@@ -87,7 +87,6 @@ var laterCommands = map[string]string{
 	"restore": "the command is tokar extract",
 	"test":    "the command is tokar verify",
 	"migrate": "migrating tokens is not built yet",
-	"rekey":   "replacing key slots is not built yet; make a new archive",
 }
 
 // scan reads what follows the command: flags anywhere, "--" ends them.

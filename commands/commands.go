@@ -34,7 +34,7 @@ type command struct {
 func table() []*command {
 	return []*command{
 		createCommand(), listCommand(), verifyCommand(), extractCommand(), catCommand(),
-		diffCommand(), checkCommand(), keygenCommand(), versionCommand(), helpCommand(),
+		diffCommand(), checkCommand(), keygenCommand(), rekeyCommand(), versionCommand(), helpCommand(),
 		completionCommand(), manCommand(),
 	}
 }

@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -179,10 +178,7 @@ func archiveOptions(s *session, o createOptions) stages.ArchiveOptions {
 	return stages.ArchiveOptions{
 		Slots: func(ctx context.Context, keys *format.Keys) ([]format.Slot, error) {
 			slots, err := o.to.Wrap(ctx, keys)
-			if f := (*failure)(nil); err != nil && ctx.Err() == nil && !errors.As(err, &f) {
-				err = &failure{code: exitUsage, err: err}
-			}
-			return slots, err
+			return slots, slotsRefused(ctx, err)
 		},
 		Skip: func(t *format.Token, e *backends.Entry) bool {
 			return o.sel.excludes(t.Name.String(), e.Name.String())

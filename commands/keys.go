@@ -35,12 +35,18 @@ func passphraseFlags(usage string) []cli.Flag {
 
 // passphraseSource is what -p and --passphrase say; empty if neither is given.
 func passphraseSource(s *session, c *cli.Context) (secretSource, error) {
-	switch source := c.String("passphrase"); {
-	case source != "" && c.Bool("ask-passphrase"):
-		return "", usagef(s.name, "-p asks for the passphrase and --passphrase takes it elsewhere; give one of them")
+	return sourceOf(s, c, "-p", "ask-passphrase", "passphrase")
+}
+
+// sourceOf is what two flags say of where a passphrase comes from: one, shown so,
+// has it asked for, the other names a source.
+func sourceOf(s *session, c *cli.Context, shown, ask, from string) (secretSource, error) {
+	switch source := c.String(from); {
+	case source != "" && c.Bool(ask):
+		return "", usagef(s.name, "%s asks for the passphrase and --%s takes it elsewhere; give one of them", shown, from)
 	case source != "":
-		return s.parseSource(source)
-	case c.Bool("ask-passphrase"):
+		return s.parseSource(from, source)
+	case c.Bool(ask):
 		return fromPrompt, nil
 	}
 	return "", nil

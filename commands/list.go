@@ -86,6 +86,7 @@ func list(ctx context.Context, s *session, o listOptions) error {
 	}
 	if s.report.json == nil {
 		s.report.detail("%s", origin(sum.Archive))
+		s.report.detail("its key slots are of generation %d", sum.Generation)
 	}
 	return o.sel.missed(s.report)
 }

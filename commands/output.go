@@ -101,7 +101,7 @@ func (s *session) existingOutput(n int, o outputOptions) (*output, error) {
 // discarded is the output of a dry run.
 func discarded(stdout bool) (*output, error) {
 	f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	return &output{File: f, stdout: stdout}, err
+	return &output{File: f, stdout: stdout, opts: outputOptions{discard: true}}, err
 }
 
 // closedAtStart says whether a descriptor was closed when we began: the Go
@@ -159,7 +159,7 @@ func (s *session) newOutput(path string, fresh bool, o outputOptions) (*output, 
 	}
 	prefix := filepath.Join(dir, "."+base[:min(len(base), 200)]+".part-")
 	sweep(prefix)
-	f, err := os.OpenFile(prefix+rand.Text(), os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, cmp.Or(o.mode, 0o600))
+	f, err := os.OpenFile(prefix+rand.Text(), os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, cmp.Or(o.mode, 0o600))
 	if err != nil {
 		return nil, &os.PathError{Op: "create", Path: path, Err: causeOf(err)}
 	}
@@ -295,9 +295,14 @@ func syncDir(dir string) error {
 	return nil
 }
 
+// reread reads what was written to a file that has not got its name yet.
+func (o *output) reread() io.Reader { return io.NewSectionReader(o.File, 0, 1<<62) }
+
 // untouched says what a failed run left.
 func (o *output) untouched() string {
 	switch {
+	case o.opts.discard:
+		return "nothing was written"
 	case o.path == "":
 		return "what was written is no archive"
 	case o.stayed:

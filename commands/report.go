@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,8 +32,9 @@ type report struct {
 	seen     map[string]int
 	advised  []*advised
 	results  []string
-	changed  bool // something is in its place: an error now is one part-way
-	survive  bool // what reads our output may go away; the work goes on
+	changed  bool   // something is in its place: an error now is one part-way
+	stands   string // … what; else the tokens that were restored
+	survive  bool   // what reads our output may go away; the work goes on
 }
 
 func newReport(command string) *report {
@@ -236,7 +238,7 @@ func (r *report) spared(err error) bool { return r.survive && errors.Is(err, err
 func (r *report) unwritten(err error) error {
 	f := &failure{code: exitFailed, err: fmt.Errorf("the output could not be written: %w", err)}
 	if r.changed {
-		f.code, f.left = exitPartway, "the tokens were restored"
+		f.code, f.left = exitPartway, cmp.Or(r.stands, "the tokens were restored")
 	}
 	return f
 }

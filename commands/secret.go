@@ -16,7 +16,13 @@ import (
 // maxSecret bounds what is read from a secret's source.
 const maxSecret = 1 << 20
 
-const otherSources = "give it with --passphrase file:PATH, fd:N or env:NAME"
+// otherSources are where a command takes a passphrase from without a terminal.
+func otherSources(command string) string {
+	if command == "rekey" {
+		return "give the one that opens the archive with --passphrase, a new one with --new-passphrase: file:PATH, fd:N or env:NAME"
+	}
+	return "give it with --passphrase file:PATH, fd:N or env:NAME"
+}
 
 // A secretSource says where a passphrase comes from: "prompt", "file:PATH",
 // "fd:N" or "env:NAME". Never from the command line itself, which every
@@ -25,11 +31,11 @@ type secretSource string
 
 const fromPrompt secretSource = "prompt"
 
-func (s *session) parseSource(text string) (secretSource, error) {
+func (s *session) parseSource(flag, text string) (secretSource, error) {
 	kind, value, _ := strings.Cut(text, ":")
 	known := kind == "file" || kind == "fd" || kind == "env"
 	if text != string(fromPrompt) && (!known || value == "") {
-		return "", usagef(s.name, "--passphrase takes prompt, file:PATH, fd:N or env:NAME, never the passphrase itself")
+		return "", usagef(s.name, "--%s takes prompt, file:PATH, fd:N or env:NAME, never the passphrase itself", flag)
 	}
 	src := secretSource(text)
 	if secret, ok := os.LookupEnv(value); ok && kind == "env" {
@@ -135,7 +141,7 @@ func cutLineEnd(b []byte) []byte {
 func prompt(s *session, what string, fresh bool) ([]byte, error) {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
-		return nil, &failure{code: exitUsage, err: fmt.Errorf("there is no terminal to ask for %s", what), todo: otherSources}
+		return nil, &failure{code: exitUsage, err: fmt.Errorf("there is no terminal to ask for %s", what), todo: otherSources(s.name)}
 	}
 	defer tty.Close()
 	secret, err := askHidden(s, tty, "Enter "+what+": ")

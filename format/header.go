@@ -5,8 +5,10 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 )
 
 // Magic begins every archive. As in PNG, a byte with the high bit and both
@@ -32,27 +34,54 @@ type Header struct {
 	emK              []byte
 	commitT, commitM [32]byte
 	core             [32]byte // hash of the core: what everything else binds
+	coreSize         int
 	section          slotSection
 	raw              []byte
 }
 
 // NewHeader makes the header of a new archive.
 func NewHeader(k *Keys, slots []Slot) (*Header, error) {
-	h := &Header{Archive: k.archive, Slots: slots, section: slotSection{slots: slots}}
-	switch {
-	case len(slots) > MaxSlots:
-		return nil, errors.New("more than 64 recipients; an archive has room for 64 key slots")
-	case !hasRole(slots, RoleRestore):
-		return nil, errors.New("no slot carries tK; nobody could restore")
-	}
+	h := &Header{Archive: k.archive}
 	var err error
 	if h.emK, err = k.wrapM.seal(nil, k.mK, h.emKAAD()); err != nil {
 		return nil, err
 	}
 	copy(h.commitT[:], k.commitT)
 	copy(h.commitM[:], k.commitM)
-	core := h.encodeCore()
-	h.core = sha256.Sum256(core)
+	if err := h.assemble(h.encodeCore(), k, slots); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// Rekey makes the header that takes h's place when the slots are replaced: the
+// same core, the next generation. The keys are those that h opened to, tK among
+// them. Every frame goes on belonging to it as it stands.
+func (h *Header) Rekey(k *Keys, slots []Slot) (*Header, error) {
+	switch {
+	case !k.Restores():
+		return nil, badf(ErrNoKey, "only a restore key replaces key slots")
+	case h.Generation == math.MaxUint32:
+		return nil, errors.New("the key slots were replaced as often as can be counted; make a new archive")
+	}
+	next := &Header{Archive: h.Archive, Generation: h.Generation + 1, emK: h.emK, commitT: h.commitT, commitM: h.commitM}
+	if err := next.assemble(h.raw[preamble:preamble+h.coreSize], k, slots); err != nil {
+		return nil, err
+	}
+	return next, nil
+}
+
+// assemble puts the stored header together. The core stands in it byte for
+// byte, with fields that this version does not know.
+func (h *Header) assemble(core []byte, k *Keys, slots []Slot) error {
+	switch {
+	case len(slots) > MaxSlots:
+		return fmt.Errorf("%d key slots; an archive has room for %d", len(slots), MaxSlots)
+	case !hasRole(slots, RoleRestore):
+		return errors.New("no slot carries tK; nobody could restore")
+	}
+	h.Slots, h.section = slots, slotSection{generation: h.Generation, slots: slots}
+	h.core, h.coreSize = sha256.Sum256(core), len(core)
 	h.section.seal(k, h.core)
 
 	b := append([]byte(Magic), 0, 0, 0, 0)
@@ -60,11 +89,11 @@ func NewHeader(k *Keys, slots []Slot) (*Header, error) {
 	b = append(b, h.section.body()...)
 	b = append(append(b, h.section.mt[:]...), h.section.mm[:]...)
 	if len(b)+4 > MaxHeader {
-		return nil, errors.New("the key slots need more than 1 MiB")
+		return errors.New("the key slots need more than 1 MiB")
 	}
 	be.PutUint32(b[len(Magic):], uint32(len(b)+4))
 	h.raw = be.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	return h, nil
+	return nil
 }
 
 func hasRole(slots []Slot, role Role) bool {
@@ -163,7 +192,8 @@ func decodeCore(r *byteReader) (*Header, error) {
 			return nil, err
 		}
 	}
-	h.core = sha256.Sum256(all[:len(all)-len(r.b)])
+	h.coreSize = len(all) - len(r.b)
+	h.core = sha256.Sum256(all[:h.coreSize])
 	return h, r.err
 }
 

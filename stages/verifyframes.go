@@ -18,21 +18,38 @@ func VerifyFrames(ctx context.Context, r io.Reader) (*Summary, error) {
 		return nil, err
 	}
 	s := &Summary{Generation: h.Generation}
+	footer, err := eachFrame(ctx, in, h, func(*Batch) error { return nil })
+	if err != nil {
+		return s, err
+	}
+	s.Written = sizeOf(footer)
+	return s, tail(in, h, footer)
+}
+
+// sizeOf is the length of an archive with this footer.
+func sizeOf(f format.Footer) uint64 { return f.Frames + 2*uint64(f.Header) + format.FooterSize }
+
+// eachFrame reads the frames up to the end block and checks what needs no key.
+// It gives the footer that belongs behind them.
+func eachFrame(ctx context.Context, in io.Reader, h *format.Header, each func(*Batch) error) (format.Footer, error) {
 	b := &Batch{}
 	src := &frames{r: in, header: h}
 	order := frameOrder{next: map[format.BlockKind]uint64{}}
-	var footer format.Footer
+	footer := format.Footer{Header: uint32(len(h.Bytes()))}
 	for {
 		if err := ctx.Err(); err != nil {
-			return s, err
+			return footer, err
 		}
 		if err := src.Next(ctx, b); err == io.EOF {
-			break
+			return footer, nil
 		} else if err != nil {
-			return s, err
+			return footer, err
 		}
 		if err := order.take(b.FrameHeader); err != nil {
-			return s, err
+			return footer, err
+		}
+		if err := each(b); err != nil {
+			return footer, err
 		}
 		switch {
 		case b.Kind == format.EndBlock:
@@ -42,9 +59,6 @@ func VerifyFrames(ctx context.Context, r io.Reader) (*Summary, error) {
 		}
 		footer.Frames += uint64(len(b.Frame))
 	}
-	footer.Header = uint32(len(h.Bytes()))
-	s.Written = footer.Frames + 2*uint64(footer.Header) + format.FooterSize
-	return s, tail(in, h, footer)
 }
 
 // frameOrder is what frames say of their order in clear: per kind, numbers

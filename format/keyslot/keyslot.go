@@ -14,11 +14,13 @@ package keyslot
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/fips140"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"filippo.io/age/plugin"
 	"tokar/format"
@@ -80,11 +82,21 @@ type Recipients struct {
 // Wrap makes a slot for each, Restore first, in order. It refuses what readers
 // would: more than format.MaxSlots, two passphrases for one role.
 func (r Recipients) Wrap(ctx context.Context, keys *format.Keys) ([]format.Slot, error) {
-	if n := len(r.Restore) + len(r.Verify); n > format.MaxSlots {
+	return r.WrapBeside(ctx, keys, nil)
+}
+
+// WrapBeside puts the slots that it makes behind those of the same archive that
+// stay. What it refuses is counted over all of them.
+func (r Recipients) WrapBeside(ctx context.Context, keys *format.Keys, kept []format.Slot) ([]format.Slot, error) {
+	if n := len(kept) + len(r.Restore) + len(r.Verify); n > format.MaxSlots {
 		return nil, fmt.Errorf("%d recipients; an archive has room for %d key slots", n, format.MaxSlots)
 	}
+	if err := r.onePassphrase(kept); err != nil { // before it is asked for
+		return nil, err
+	}
 	var m mix
-	slots, err := m.wrap(ctx, nil, keys.SlotKey(format.RoleRestore), r.Restore)
+	m.kept(kept)
+	slots, err := m.wrap(ctx, slices.Clone(kept), keys.SlotKey(format.RoleRestore), r.Restore)
 	if err == nil {
 		slots, err = m.wrap(ctx, slots, keys.SlotKey(format.RoleVerify), r.Verify)
 	}
@@ -95,6 +107,18 @@ func (r Recipients) Wrap(ctx context.Context, keys *format.Keys) ([]format.Slot,
 		return nil, err
 	}
 	return slots, nil
+}
+
+// onePassphrase refuses a second passphrase beside one that stays.
+func (r Recipients) onePassphrase(kept []format.Slot) error {
+	for role, to := range map[format.Role][]format.Recipient{format.RoleRestore: r.Restore, format.RoleVerify: r.Verify} {
+		stays := slices.ContainsFunc(kept, func(s format.Slot) bool { return s.Type == format.SlotPassphrase && s.Role == role })
+		asked := slices.ContainsFunc(to, func(r format.Recipient) bool { _, ok := r.(*Passphrase); return ok })
+		if stays && asked {
+			return fmt.Errorf("two passphrases to %s; an archive has one, and the one that it has stays", role)
+		}
+	}
+	return nil
 }
 
 // mix holds the first recipient of either strength. Plugins tell theirs only
@@ -140,6 +164,19 @@ func (m *mix) one(ctx context.Context, k format.SlotKey, r format.Recipient) (fo
 		m.classic = p.name()
 	}
 	return slot, err
+}
+
+// kept counts slots that were made before. Of them only their bodies tell.
+func (m *mix) kept(slots []format.Slot) {
+	for _, s := range slots {
+		name := Describe(s) + " (which stays)"
+		switch strengthOf(s) {
+		case postQuantum:
+			m.quantum = cmp.Or(m.quantum, name)
+		case classical:
+			m.classic = cmp.Or(m.classic, name)
+		}
+	}
 }
 
 func (m *mix) check() error {
