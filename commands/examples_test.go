@@ -10,13 +10,15 @@ func TestHelpExamples(t *testing.T) {
 	p := prepared{before: archived + "; cp host7.tokar backup.tokar\n" +
 		"for d in . $W/mnt/a $W/mnt/b; do mkdir -p $d dir; cp -rp swtok $d/icatok; done\n" +
 		"cp -rp swtok $W/mnt/a; cp -rp swtok $W/mnt/b; cp -rp swtok $W/mnt/copy\n" +
-		"mkdir -p $W/.zsh/completions $W/.config/fish/completions\n",
+		"mkdir -p $W/.zsh/completions $W/.config/fish/completions\n" +
+		"cp restore.key.pub escrow.key.pub; cp host7.tokar $W/bucket\n",
 		at: map[string]string{
-			"tokar x":      "rm -rf dir/*.tokar-old",
-			"tokar keygen": "mkdir -p kept; mv *.key *.pub kept",
-			"-i ":          "cp kept/* . 2>/dev/null; cp $W/vault/host7.tokar backup.tokar",
-			"--salvage":    "cp $W/vault/host7.tokar damaged.tokar",
-			"-R ":          "cp kept/* . 2>/dev/null",
+			"tokar x":        "rm -rf dir/*.tokar-old",
+			"tokar keygen":   "mkdir -p kept; mv *.key *.pub kept",
+			"-i ":            "cp kept/* . 2>/dev/null; cp $W/vault/host7.tokar backup.tokar",
+			"--salvage":      "cp $W/vault/host7.tokar damaged.tokar",
+			"-R ":            "cp kept/* . 2>/dev/null",
+			"tokar rekey -p": "tokar create -q -p -f backup.tokar swtok",
 		},
 	}
 	for _, c := range table() {

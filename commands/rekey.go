@@ -61,11 +61,12 @@ are not opened: that is verify's.`,
 
 type rekeyOptions struct {
 	openOptions
-	output string
-	drop   []string
-	to     keyslot.Recipients
-	dryRun bool
-	force  bool
+	output     string
+	drop       []string
+	to         keyslot.Recipients
+	passphrase bool // among them a new one
+	dryRun     bool
+	force      bool
 }
 
 // changes says whether there is anything to do.
@@ -88,8 +89,9 @@ func rekeyOptionsOf(s *session, c *cli.Context) (o rekeyOptions, err error) {
 		return o, err
 	}
 	open := o.forget
-	more, forget, err := addedBy(s, c)
-	o.to, o.forget = more, func() { open(); forget() }
+	to, forget, err := addedBy(s, c)
+	o.to, o.forget = to, func() { open(); forget() }
+	o.passphrase = c.Bool("ask-new-passphrase") || c.String("new-passphrase") != ""
 	switch {
 	case err != nil:
 		return o, err
@@ -181,6 +183,9 @@ func rekey(ctx context.Context, s *session, o rekeyOptions) error {
 	}
 	if err != nil {
 		return left(in.explain(err), out.untouched())
+	}
+	if written := number(done.Written); !o.dryRun {
+		s.summary.Written = &written
 	}
 	s.report.changed, s.report.stands = out.path != "", "the archive was rekeyed"
 	plan.tell(done, out)

@@ -36,6 +36,9 @@ func (p *slotPlan) slots(ctx context.Context, keys *format.Keys, now []format.Sl
 	if len(p.o.to.Restore) == 0 && !slices.ContainsFunc(kept, restores) {
 		return nil, usagef(p.name, "no key would restore the archive; add one with -R FILE or --ask-new-passphrase")
 	}
+	if i := passphraseThatStays(now, gone); i >= 0 && p.o.passphrase {
+		return nil, usagef(p.name, "an archive has one passphrase; take out the old one too: --drop %d", i+1)
+	}
 	slots, err := p.o.to.WrapBeside(ctx, keys, kept)
 	if err != nil {
 		return nil, slotsRefused(ctx, err)
@@ -71,6 +74,17 @@ func (p *slotPlan) dropped(now []format.Slot) ([]bool, error) {
 		}
 	}
 	return gone, nil
+}
+
+// passphraseThatStays is the place of the slot of a restorer's passphrase that is
+// not dropped, or -1.
+func passphraseThatStays(now []format.Slot, gone []bool) int {
+	for i, slot := range now {
+		if slot.Type == format.SlotPassphrase && slot.Role == format.RoleRestore && !gone[i] {
+			return i
+		}
+	}
+	return -1
 }
 
 // slotsCalled are the places of the slots that a word stands for: a number from
@@ -153,6 +167,6 @@ func (p *slotPlan) tell(done *stages.Rekeyed, out *output) {
 	} else if out.path != "" {
 		where = " " + quote(out.path)
 	}
-	p.report.result("%s%s: %s stay, %d added, %d dropped; generation %d", verb, where,
+	p.report.result("%s%s: %s kept, %d added, %d dropped; generation %d", verb, where,
 		count(uint64(p.stay), "key slot"), p.added, p.gone, done.Generation)
 }
