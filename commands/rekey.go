@@ -33,7 +33,7 @@ are not opened: that is verify's.`,
 			fileFlag("the archive, which is replaced, is `FILE`; - or none is stdin"),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the new archive to `FILE` and leave the old one; - is stdout"},
 		}, identityFlags(), []cli.Flag{
-			&cli.StringSliceFlag{Name: "recipient", Aliases: []string{"r"}, Usage: "who may restore too: `KEY` is age1… or an SSH public key"},
+			&cli.StringSliceFlag{Name: "recipient", Aliases: []string{"r"}, Usage: "who may restore too: `KEY` is tokar-hpke-…, age1… or an SSH public key"},
 			&cli.StringSliceFlag{Name: "recipients-file", Aliases: []string{"R"}, Usage: "… each key in `FILE`, one a line"},
 			&cli.StringSliceFlag{Name: "verifier", Usage: "who may list and verify too: `KEY`"},
 			&cli.StringSliceFlag{Name: "verifier-file", Usage: "… each key in `FILE`"},

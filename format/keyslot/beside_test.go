@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age/plugin"
 	"tokar/format"
@@ -86,6 +87,13 @@ func TestStrength(t *testing.T) {
 	body := func(text string) format.Slot {
 		return format.Slot{Type: format.SlotAge, Body: []byte("age-encryption.org/v1\n" + text + "--- ")}
 	}
+	hpkeSlot := func(suite string) format.Slot {
+		_, public, err := GenerateHPKE(time.Now(), suite)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return mustWrap(t, mustRecipient(t, public, nil), format.RoleRestore)
+	}
 	for name, c := range map[string]struct {
 		slot format.Slot
 		want strength
@@ -99,6 +107,9 @@ func TestStrength(t *testing.T) {
 		"hybrid or X25519":                {body("-> mlkem768x25519 a\n-> X25519 b\n"), classical},
 		"hardware, hybrid":                {body("-> mlkem768p256tag a\n"), postQuantum},
 		"hardware":                        {body("-> p256tag a\n"), classical},
+		"HPKE, hybrid":                    {hpkeSlot("mlkem768p256"), postQuantum},
+		"HPKE, P-256":                     {hpkeSlot("p256"), classical},
+		"HPKE, unknown":                   {format.Slot{Type: format.SlotHPKE, Body: []byte{9, 9}}, classical},
 		"no stanza":                       {body(""), classical},
 		"an unknown type":                 {format.Slot{Type: 99}, classical},
 	} {

@@ -71,6 +71,10 @@ func strengthOf(slot format.Slot) strength {
 	switch slot.Type {
 	case format.SlotPassphrase:
 		return symmetric
+	case format.SlotHPKE:
+		if suite := suiteOfBody(slot); suite != nil && suite.quantum {
+			return postQuantum
+		}
 	case format.SlotAge:
 		found := slices.Collect(stanzas(slot.Body))
 		classic := func(name string) bool { return name != "mlkem768x25519" && name != "mlkem768p256tag" }
