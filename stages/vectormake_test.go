@@ -25,14 +25,17 @@ import (
 
 // The identities of the vectors. They are public and good for nothing else.
 var vectorIdentities = map[string]string{
-	"restore":    "AGE-SECRET-KEY-12L0SRX68W5XCTDFNYEATWLK2V0AYVEHJ2XRZLX4NW0G29K35MU8Q7WEL64",
-	"verify":     "AGE-SECRET-KEY-13JLEYGJL62P5YYSFDQLDAF6DD5FXQ8DRGJ22ZCX2JR8AFDN57D8S9WJ2KJ",
-	"other":      "AGE-SECRET-KEY-1KATQLCKRJCX378ZGJKRA35SWRRWES6R59509LSQF2KWAVAW3D8UQY6F6MK",
-	"passphrase": "correct horse battery staple",
+	"restore":     "AGE-SECRET-KEY-12L0SRX68W5XCTDFNYEATWLK2V0AYVEHJ2XRZLX4NW0G29K35MU8Q7WEL64",
+	"verify":      "AGE-SECRET-KEY-13JLEYGJL62P5YYSFDQLDAF6DD5FXQ8DRGJ22ZCX2JR8AFDN57D8S9WJ2KJ",
+	"other":       "AGE-SECRET-KEY-1KATQLCKRJCX378ZGJKRA35SWRRWES6R59509LSQF2KWAVAW3D8UQY6F6MK",
+	"passphrase":  "correct horse battery staple",
+	"hpke-p256":   "TOKAR-SECRET-KEY-HPKE-P256-PWGTCC5BSG3YCJJT6CPKLTGN2BYR6MMK7PXP6XEREIXJC5BUUWLLQFMIO4",
+	"hpke-verify": "TOKAR-SECRET-KEY-HPKE-P256-NURBUWGGAY2GSTW5KK7BRFKSVCQDXFVG2K22U44X6HHPWHOWYGG2JPLSX4",
+	"hpke-other":  "TOKAR-SECRET-KEY-HPKE-P256-5JEVFOD7TAY3JGJYBL5SIEY7K6KQG7IL34HOSASU7JCF4GDZK35C5FRR5A",
+	"hpke-hybrid": "TOKAR-SECRET-KEY-HPKE-MLKEM768P256-YXXN2DMJ5LBXZPECAQAFDBS7C3BHARBREBNWNPS2JHS2FSG7K6LPK5XCX4",
 }
 
-// vectorMaker writes testdata/format anew. What draws random bytes (the age
-// library) does so in this one goroutine, under a fixed seed.
+// vectorMaker writes testdata/format anew. What draws random bytes (age, HPKE) does so in this one goroutine, under a fixed seed.
 type vectorMaker struct {
 	t    *testing.T
 	dir  string
@@ -57,6 +60,7 @@ func writeVectors(t *testing.T) {
 	m.forgedGood()
 	m.hostile()
 	m.signed()
+	m.hpkeVectors()
 	m.close()
 }
 
@@ -107,6 +111,9 @@ func (m *vectorMaker) recipient(name string) age.Recipient {
 func (m *vectorMaker) slotRecipient(name string) format.Recipient {
 	if name == "passphrase" {
 		return m.passphrase(name)
+	}
+	if strings.HasPrefix(name, "hpke-") {
+		return m.hpkeRecipient(name)
 	}
 	r, err := keyslot.ParseRecipient(fmt.Sprint(m.recipient(name)), nil)
 	if err != nil {
