@@ -29,6 +29,7 @@ func TestPeerOpenCryptoki(t *testing.T) {
 		{"none", nil, "done"},
 		{"fixture", []string{fixture}, "done"},
 		{"damaged", []string{fixture}, "done"},
+		{"salvage", []string{fixture}, "done"},
 		{"segment", nil, "done"},
 		{"same", nil, "done"},
 		{"pins", nil, "done"},

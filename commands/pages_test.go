@@ -40,11 +40,26 @@ var pages = map[string]prepared{
 	"docs/RESTORE.md": {before: archived + "; cp host7.tokar backup.tokar; rm -r $W/var/lib/opencryptoki/newtok", at: map[string]string{
 		"tokar x": "rm -rf $W/var/lib/opencryptoki/swtok.tokar-old",
 	}},
-	"docs/VERIFY.md": {before: archived + "; cp host7.tokar monday.tokar; cp host7.tokar tuesday.tokar"},
+	"docs/SALVAGE.md": {before: grown},
+	"docs/VERIFY.md":  {before: archived + "; cp host7.tokar monday.tokar; cp host7.tokar tuesday.tokar"},
 }
 
 // archived makes the archive that pages speak of.
 const archived = "tokar create -q -R restore.key.pub --verifier-file verify.key.pub -f host7.tokar swtok; cp host7.tokar $W/vault"
+
+// grown makes an archive of a token of several blocks, of which one is damaged, and
+// one of the token before it grew.
+const grown = `tokar keygen -q -o restore.key
+tokar create -q -R restore.key.pub -f older.tokar swtok
+for n in $(seq 1000001 1000400); do
+	name=ZZ${n#1}
+	{ head -c 13 swtok/TOK_OBJ/00000000; printf %s $name; tail -c +22 swtok/TOK_OBJ/00000000; } >swtok/TOK_OBJ/$name
+	echo $name >>swtok/TOK_OBJ/OBJ.IDX
+done
+tokar create -q -R restore.key.pub -f host7.tokar swtok
+set -- $(LC_ALL=C grep -obaP '\xf7TKB' host7.tokar | cut -d: -f1)
+printf XXXX | dd of=host7.tokar bs=1 seek=$((($3 + $4) / 2)) conv=notrunc status=none
+mv swtok then`
 
 // reference are pages without anything for operators to type.
 var reference = []string{"docs/DESIGN.md", "docs/FORMAT.md", "docs/PERFORMANCE.md", "docs/SECURITY.md"}

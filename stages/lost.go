@@ -279,7 +279,7 @@ func (s *salvage) nameLost() {
 		if !s.restorer.wants(t, &r) || l.vanished && !l.older {
 			continue
 		}
-		f := format.Finding{Kind: "lost", Offset: -1, Message: "lost with the damaged part; the index still names it"}
+		f := format.Finding{Kind: "lost", Offset: -1, Message: "its block is damaged or gone; the index still names it"}
 		if l.older {
 			f.Kind, f.Message = "older", "what came back is an earlier state of it; the later one is lost"
 		} else {
