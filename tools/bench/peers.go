@@ -85,9 +85,9 @@ func (p peer) repository() string { return p.b.at(p.b.last(p.name)) }
 
 // enter adds the peer to a contest that it can take part in.
 func (p peer) enter(c *contest) {
-	reading := func(make func(string) program, out string) func() (job, error) {
+	reading := func(with func(string) program, out string) func() (job, error) {
 		return func() (job, error) {
-			return job{steps: []pipeline{{make(p.repository())}}, out: out}, nil
+			return job{steps: []pipeline{{with(p.repository())}}, out: out}, nil
 		}
 	}
 	then := func(more func() error) {

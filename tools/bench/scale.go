@@ -32,7 +32,7 @@ func (b *bench) scale(sizes []int) ([]section, error) {
 			return nil, err
 		}
 		one.growthRows(&rows, results)
-		if conditions, err = one.conditions(nil); err != nil {
+		if conditions, err = one.conditions([]string{fmt.Sprintf("the line on the tree is of the last of several: %v tokens", sizes)}); err != nil {
 			return nil, err
 		}
 	}

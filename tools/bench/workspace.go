@@ -160,8 +160,8 @@ func (b *bench) refused(archive string, jobs ...func() (job, error)) error {
 	if err := flip(b.at(archive)); err != nil {
 		return err
 	}
-	for _, make := range jobs {
-		j, err := make()
+	for _, attempt := range jobs {
+		j, err := attempt()
 		if err != nil {
 			return err
 		}
