@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -60,21 +59,10 @@ func (h *heldArchive) unchanged() error {
 	return nil
 }
 
-// handOver gives the new file what the old one has besides its bytes, makes it
-// durable, and looks a last time at what it replaces.
-func (h *heldArchive) handOver(out *output) error {
-	if err := h.attributes(int(out.Fd())); err != nil {
-		return err
-	}
-	if err := out.Sync(); err != nil { // it takes long, so before the look
-		return err
-	}
-	return h.unchanged()
-}
-
-// attributes are owner, access control list, mode and SELinux label, in this
-// order: before the owner is right the rest would be another's, and a mode
-// opens the list that the directory gave.
+// attributes gives the new file what the old one has besides its bytes: owner,
+// access control list, mode and SELinux label, in this order: before the owner
+// is right the rest would be another's, and a mode opens the list that the
+// directory gave.
 func (h *heldArchive) attributes(fd int) error {
 	var is unix.Stat_t
 	err := unix.Fstat(fd, &is)
@@ -84,33 +72,39 @@ func (h *heldArchive) attributes(fd int) error {
 	if err != nil {
 		return failedf("write the new archive elsewhere with -o FILE", "the new archive cannot have the owner and group of %s: %w", quote(h.path), err)
 	}
-	if err = h.copyXattr(fd, "system.posix_acl_access"); err == nil {
+	if err = h.copyACL(fd); err == nil {
 		err = unix.Fchmod(fd, h.was.Mode&0o777)
 	}
 	if err != nil {
 		return failedf("write the new archive elsewhere with -o FILE", "the new archive cannot have the permissions of %s: %w", quote(h.path), err)
 	}
-	h.copyXattr(fd, "security.selinux") // where it may not be set, the directory's serves
+	if label, err := h.xattr("security.selinux"); err == nil {
+		unix.Fsetxattr(fd, "security.selinux", label, 0) // where it may not be set, the directory's serves
+	}
 	return nil
 }
 
-// copyXattr makes an attribute of the new file what it is of the old one, or
-// none.
-func (h *heldArchive) copyXattr(fd int, name string) error {
-	value := make([]byte, 64<<10) // the most that Linux has
-	n, err := unix.Fgetxattr(int(h.file.Fd()), name, value)
-	switch {
-	case errors.Is(err, unix.ENODATA):
-		if err = unix.Fremovexattr(fd, name); errors.Is(err, unix.ENODATA) {
-			err = nil
-		}
-	case err == nil:
-		err = unix.Fsetxattr(fd, name, value[:n], 0)
+// copyACL gives the new file the old one's access control list, or none where
+// the directory had one for it.
+func (h *heldArchive) copyACL(fd int) error {
+	const name = "system.posix_acl_access"
+	list, err := h.xattr(name)
+	switch err {
+	case nil:
+		return unix.Fsetxattr(fd, name, list, 0)
+	case unix.ENODATA:
+		err = unix.Fremovexattr(fd, name)
 	}
-	if errors.Is(err, unix.ENOTSUP) {
+	if err == unix.ENODATA || err == unix.ENOTSUP {
 		return nil
 	}
 	return err
+}
+
+func (h *heldArchive) xattr(name string) ([]byte, error) {
+	value := make([]byte, 64<<10) // the most that Linux has
+	n, err := unix.Fgetxattr(int(h.file.Fd()), name, value)
+	return value[:max(n, 0)], err
 }
 
 // notItself refuses -o for the file that is read: that is what going without it

@@ -18,12 +18,13 @@ import (
 
 // outputOptions say what may be written over.
 type outputOptions struct {
-	what     string // what is written, for messages: "the archive"
-	flag     string // that names it: "-f"
-	replace  string // an existing file is replaced if it begins so
-	force    bool   // … or whatever it is
-	terminal bool   // bytes may go to a terminal
-	discard  bool   // look whether it could be written, and write nothing
+	what     string       // what is written, for messages: "the archive"
+	flag     string       // that names it: "-f"
+	replace  string       // an existing file is replaced if it begins so
+	force    bool         // … or whatever it is
+	terminal bool         // bytes may go to a terminal
+	discard  bool         // look whether it could be written, and write nothing
+	look     func() error // says instead whether an existing file may be replaced
 	mode     os.FileMode
 }
 
@@ -131,6 +132,9 @@ func openDevice(path string, o outputOptions) (*output, error) {
 // mayReplace refuses to write over what is no file of ours: the oldest of
 // tar's accidents is the first operand taken for the archive.
 func mayReplace(path string, o outputOptions) error {
+	if o.look != nil {
+		return o.look()
+	}
 	if o.force {
 		return nil
 	}

@@ -176,7 +176,7 @@ func rekey(ctx context.Context, s *session, o rekeyOptions) error {
 		err = s.report.said()
 	}
 	if err == nil && place != nil && !o.dryRun {
-		err = place.handOver(out)
+		err = place.attributes(int(out.Fd()))
 	}
 	if err == nil {
 		err = out.commit()
@@ -208,7 +208,7 @@ func (s *session) openRekeyed(o rekeyOptions, in *archiveFile) (*output, *heldAr
 	if err != nil {
 		return nil, nil, err
 	}
-	opts.force = true // that it is an archive is found by reading it
+	opts.look = held.unchanged
 	out, err := s.create(held.path, opts)
 	return out, held, err
 }
