@@ -31,6 +31,8 @@ type ArchiveOptions struct {
 
 	// Keys replaces random keys and nonces, for tests and vectors only.
 	Keys func() (*format.Keys, error)
+
+	between func([]stage) []stage // tests put stages of their own into a worker's chain
 }
 
 // Archive writes the tokens to w as one archive, in one pass. What is wrong
@@ -75,7 +77,7 @@ func Archive(ctx context.Context, w io.Writer, inputs []Input, o ArchiveOptions)
 	src := &entries{inputs: inputs, archive: about.Encode(), skip: o.Skip}
 	defer src.close()
 	chain := func() ([]stage, error) {
-		return []stage{
+		all := []stage{
 			&read{},
 			&validate{},
 			newWrap(keys, nil),
@@ -83,7 +85,11 @@ func Archive(ctx context.Context, w io.Writer, inputs []Input, o ArchiveOptions)
 			&compress{codec: format.Compressor{Codec: o.Codec, Level: o.Level}},
 			&seal{header: header, keys: keys},
 			&selfCheck{header: header, keys: keys, payloads: keys.PayloadWrap()},
-		}, nil
+		}
+		if o.between != nil {
+			all = o.between(all)
+		}
+		return all, nil
 	}
 	if err := pipeline.Forward(ctx, src, chain, dst, o.Workers); err != nil {
 		return sum, err
