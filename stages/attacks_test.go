@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"flag"
 	"fmt"
 	"testing"
 
 	"tokar/format"
 )
-
-var long = flag.Bool("long", false, "every case of those of which a sample is taken")
 
 // pieces cuts an archive into header, frames, header and footer.
 func pieces(t *testing.T, b []byte) (all [][]byte) {
