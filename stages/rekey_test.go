@@ -292,3 +292,19 @@ func TestRekeyRefused(t *testing.T) {
 		t.Error("a short write: no error")
 	}
 }
+
+// The rekeyed vectors are one archive: header, end copy and the length of that
+// in the footer are all that differs.
+func TestRekeyedVectorsShareFrames(t *testing.T) {
+	before := readVector(t, vectorDir, "good-rekeyed-before")
+	for _, name := range []string{"good-rekeyed", "good-rekeyed-shorter"} {
+		after := readVector(t, vectorDir, name)
+		if !bytes.Equal(framesOf(t, after), framesOf(t, before)) {
+			t.Errorf("%s has other frames", name)
+		}
+		foot := func(b []byte) []byte { return b[len(b)-format.FooterSize:][:32] }
+		if !bytes.Equal(foot(after), foot(before)) {
+			t.Errorf("%s: B, directory or end differ in the footer", name)
+		}
+	}
+}

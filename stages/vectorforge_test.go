@@ -98,6 +98,7 @@ type forgedHeader struct {
 	breakEmK       bool
 	breakMt        bool
 	breakMm        bool
+	overMt, overMm []byte // what stands under the MACs, if other bytes
 	length         uint32 // 0: as it is
 	breakCRC       bool
 	magic          string
@@ -122,20 +123,9 @@ func (h *forgedHeader) encode(f *forge) ([]byte, [32]byte) {
 	}
 	core := join(u16(h.version), u16(h.suite), f.id[:], emK, commitT, commitM, u16(uint16(len(h.extensions))), h.extensions)
 	hash := sha256.Sum256(core)
-	count := h.count
-	if count == 0 {
-		count = uint16(len(h.slots))
-	}
-	section := join(u32(h.generation), u16(count))
-	for i, s := range h.slots {
-		reserved := byte(0)
-		if i == 0 {
-			reserved = h.reserved
-		}
-		section = join(section, u16(uint16(s.Type)), []byte{byte(s.Role), reserved}, u32(uint32(len(s.Body))), s.Body)
-	}
-	mt := hmacOf(f.key(h.tK, "tK slot MAC"), []byte("tokar/1 slots\x00"), hash[:], section)
-	mm := hmacOf(f.key(h.mK, "mK slot MAC"), []byte("tokar/1 slots\x00"), hash[:], section)
+	section := h.section()
+	mt := hmacOf(f.key(h.tK, "tK slot MAC"), []byte("tokar/1 slots\x00"), hash[:], orBytes(h.overMt, section))
+	mm := hmacOf(f.key(h.mK, "mK slot MAC"), []byte("tokar/1 slots\x00"), hash[:], orBytes(h.overMm, section))
 	if h.breakMt {
 		mt[0] ^= 1
 	}
@@ -153,6 +143,30 @@ func (h *forgedHeader) encode(f *forge) ([]byte, [32]byte) {
 		sum[0] ^= 1
 	}
 	return join(b, sum), hash
+}
+
+// section is generation and slots.
+func (h *forgedHeader) section() []byte {
+	count := h.count
+	if count == 0 {
+		count = uint16(len(h.slots))
+	}
+	section := join(u32(h.generation), u16(count))
+	for i, s := range h.slots {
+		reserved := byte(0)
+		if i == 0 {
+			reserved = h.reserved
+		}
+		section = join(section, u16(uint16(s.Type)), []byte{byte(s.Role), reserved}, u32(uint32(len(s.Body))), s.Body)
+	}
+	return section
+}
+
+func orBytes(b, otherwise []byte) []byte {
+	if b == nil {
+		return otherwise
+	}
+	return b
 }
 
 // forgedRecord is a record before its wrap and MAC are made.

@@ -61,6 +61,7 @@ func writeVectors(t *testing.T) {
 	m.hostile()
 	m.signed()
 	m.hpkeVectors()
+	m.rekeyedVectors()
 	m.close()
 }
 
