@@ -275,6 +275,8 @@ type jsonSummary struct {
 	DryRun     bool     `json:"dry_run,omitempty"`
 	Proof      string   `json:"proof,omitempty"`     // of a salvage: what of T is left
 	Signature  string   `json:"signature,omitempty"` // … of the signature
+
+	partial bool // the archive was not whole
 }
 
 // summaryOf takes over what the engine counted.
@@ -294,7 +296,7 @@ func (j *jsonLines) summary(command string, code int, findings uint64, err error
 		sum = &jsonSummary{}
 	}
 	sum.jsonHead = jsonHead{"summary", schema}
-	sum.Command, sum.Exit, sum.Complete, sum.Findings = command, code, err == nil, number(findings)
+	sum.Command, sum.Exit, sum.Complete, sum.Findings = command, code, err == nil && !sum.partial, number(findings)
 	if err != nil {
 		sum.Error = explain(err)
 	}

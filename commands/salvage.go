@@ -70,7 +70,7 @@ func salvage(ctx context.Context, s *session, o extractOptions) error {
 	if sum != nil {
 		s.note(&sum.Summary)
 		s.summary.Committed, s.summary.DryRun = x.committed, o.dryRun
-		s.summary.Proof, s.summary.Signature = sum.Proof, sum.Signature
+		s.summary.Proof, s.summary.Signature, s.summary.partial = sum.Proof, sum.Signature, sum.Damaged
 	}
 	var part *stages.PartError
 	switch {

@@ -26,6 +26,28 @@ func FrameLength(head []byte) int64 {
 	return frameHead + 12 + int64(length) + 4
 }
 
+// HeaderForm is how many bytes LikeHeader looks at, at most.
+const HeaderForm = preamble + coreFixed + MaxExtensions + 6 + 8
+
+// LikeHeader says whether what begins b has the form of a header up to its first
+// slot. It costs little.
+func LikeHeader(b []byte) bool {
+	if !bytes.HasPrefix(b, []byte(Magic)) || len(b) < preamble {
+		return false
+	}
+	r := &byteReader{b: b[preamble:min(len(b), HeaderForm)]}
+	version, suite := r.u16(), r.u16()
+	r.bytes(coreFixed - 2 - 2 - 2)
+	n := r.u16()
+	r.bytes(int(n))
+	r.u32()
+	slots := r.u16()
+	r.u16()
+	role, reserved, length := Role(r.u8()), r.u8(), r.u32()
+	return r.err == nil && version == Version && suite == Suite && n <= MaxExtensions && slots > 0 && slots <= MaxSlots &&
+		(role == RoleRestore || role == RoleVerify) && reserved == 0 && length <= MaxSlotBody
+}
+
 // DamagedHeader reads what is left of a header that stands at the beginning of
 // b, whose length or checksum may be wrong: the core, and the slots before the
 // first that contradicts itself. Nothing of it is to be believed before

@@ -63,18 +63,27 @@ func (s *survey) findHeaders(ctx context.Context) error {
 			return err
 		}
 		from = at + 1
-		n, err := s.at.ReadAt(buf, at)
+		n, err := s.at.ReadAt(buf[:format.HeaderForm], at)
 		if err != nil && err != io.EOF {
 			return err
 		}
-		h, err := format.ReadHeader(bytes.NewReader(buf[:n]))
-		whole := err == nil
-		if !whole {
-			if h, err = format.DamagedHeader(bytes.Clone(buf[:n])); err != nil {
-				continue
+		switch like := format.LikeHeader(buf[:n]); {
+		case like && err == nil: // there is more
+			if n, err = s.at.ReadAt(buf, at); err != nil && err != io.EOF {
+				return err
 			}
-		} else {
+		case !like && at > 0:
+			continue
+		}
+		h, err := format.ReadHeader(bytes.NewReader(buf[:n]))
+		if at == 0 && errors.Is(err, format.ErrUnsupported) {
+			return err
+		}
+		whole := err == nil
+		if whole {
 			from = at + int64(len(h.Bytes()))
+		} else if h, err = format.DamagedHeader(bytes.Clone(buf[:n])); err != nil {
+			continue
 		}
 		s.headers = append(s.headers, foundHeader{h, at, whole})
 	}

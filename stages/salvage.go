@@ -135,7 +135,11 @@ func (s *salvage) restore(ctx context.Context) error {
 // records restores a frame's records. One that is not authentic is left out,
 // and named.
 func (s *salvage) records(ctx context.Context, b *Batch) error {
-	b.arena = b.arena[:0]
+	need := 0
+	for i := range b.Records {
+		need += len(b.Records[i].Payload)
+	}
+	b.arena = grow(b.arena, need)
 	good := b.Records[:0]
 	for _, r := range b.Records {
 		if err := s.open(b, &r); err != nil {

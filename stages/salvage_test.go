@@ -3,10 +3,16 @@ package stages
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
+	"hash/crc32"
 	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +30,7 @@ type mapped struct {
 	end    int // where the second copy begins
 	frames []mappedFrame
 	total  uint64 // records
+	tK     []byte
 }
 
 type mappedFrame struct {
@@ -96,7 +103,7 @@ func smallBlocks(t testing.TB, m *memory, per int, names ...string) *mapped {
 		}
 		records = append(records, b.Records...)
 	}
-	a := &mapped{bytes: bytes.Clone(h.Bytes()), header: len(h.Bytes()), total: uint64(len(records))}
+	a := &mapped{bytes: bytes.Clone(h.Bytes()), header: len(h.Bytes()), total: uint64(len(records)), tK: secretT}
 	tokens := map[uint32]string{}
 	var c format.Compressor
 	add := func(f format.FrameHeader, front, beside []byte, of ...mappedRecord) int {
@@ -189,7 +196,9 @@ func (r *rescued) said(kind string) bool {
 	return slices.ContainsFunc(r.damage, func(f format.Finding) bool { return f.Kind == kind })
 }
 
-func rescue(b []byte) (*rescued, error) {
+func rescue(b []byte) (*rescued, error) { return rescueEach(b, nil) }
+
+func rescueEach(b []byte, each Each) (*rescued, error) {
 	m, plain := newMemory(), newMemory()
 	out := &rescued{entries: map[string]string{}, lost: map[string]string{}}
 	o := SalvageOptions{
@@ -205,6 +214,7 @@ func rescue(b []byte) (*rescued, error) {
 			out.lost[t.Name.String()+"/"+name.String()] = f.Kind
 		},
 	}
+	o.Each = each
 	var err error
 	out.Salvaged, err = Salvage(context.Background(), bytes.NewReader(b), int64(len(b)), o)
 	if m.stagings+plain.stagings != 0 {
@@ -560,6 +570,57 @@ func TestSalvageBadProof(t *testing.T) {
 	}
 }
 
+// The independent reader, written from docs/FORMAT.md, brings back the same.
+func TestSalvagePython(t *testing.T) {
+	needPython(t)
+	a := about100K(t)
+	n := len(a.bytes)
+	garbled := func(b []byte, at ...int) []byte {
+		b = bytes.Clone(b)
+		for _, i := range at {
+			b[i] ^= 4
+		}
+		return b
+	}
+	end := a.end
+	last := a.header - 4 - 64 - 3 // in the last slot's body
+	f, g := a.frames[5], a.frames[8]
+	for i, b := range [][]byte{
+		a.bytes, a.bytes[:n/2], a.bytes[n/3:], a.bytes[:a.header+10], a.bytes[a.header:end],
+		garbled(a.bytes, 20), garbled(a.bytes, 9, end+9), garbled(a.bytes, last, end+last), garbled(a.bytes, 20, end+20),
+		garbled(a.bytes, n/5, n/4, n/2), garbled(a.bytes, f.from+14, g.from+29),
+		slices.Concat(a.bytes[:f.from], a.bytes[g.from:g.to], a.bytes[f.from:]),
+		slices.Concat(a.bytes[g.from:], a.bytes[:g.from]),
+		slices.Concat(a.bytes[:f.from+40], a.bytes[g.from:]),
+	} {
+		var want []string
+		_, err := rescueEach(b, func(_ *format.Token, r *format.Record) {
+			line := fmt.Sprint(r.Seq, " -")
+			if !r.Kind.Descriptor() {
+				line = fmt.Sprintf("%d %x", r.Seq, sha256.Sum256(r.Data))
+			}
+			want = append(want, line)
+		})
+		file := filepath.Join(t.TempDir(), "damaged.tokar")
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, perr := exec.Command(python, "-B", vectorDir+"/reader.py", "salvage", file, fmt.Sprintf("tK:%x", a.tK)).Output()
+		if perr != nil && (err == nil || len(out) > 0) {
+			t.Errorf("case %d: reader.py: %v, %s; tokar: %v", i, perr, perr.(*exec.ExitError).Stderr, err)
+		}
+		var got []string
+		for line := range strings.Lines(string(out)) {
+			words := strings.Fields(line)
+			got = append(got, words[0]+" "+strings.TrimPrefix(words[len(words)-1], "sha256="))
+		}
+		if !slices.Equal(got, want) && (err == nil || len(want) > 0) {
+			t.Errorf("case %d: %d records, reader.py has %d", i, len(want), len(got))
+		}
+		t.Logf("case %d: %d records, %v", i, len(got), err)
+	}
+}
+
 // Who has the file can fill it with what looks like blocks.
 func TestSalvageManyMarks(t *testing.T) {
 	a := about100K(t)
@@ -571,6 +632,27 @@ func TestSalvageManyMarks(t *testing.T) {
 	}
 	if offset := got.damage[0].Offset; !strings.HasPrefix(got.damage[0].Kind, "too-many") || offset < int64(len(a.bytes)) {
 		t.Errorf("stopped at %d of %d", offset, len(a.bytes))
+	}
+}
+
+// … or like headers; what needs a newer tokar is said to.
+func TestSalvageManyHeaders(t *testing.T) {
+	a := about100K(t)
+	for _, n := range []int{8, 16, 100, 250} {
+		b := slices.Concat(bytes.Repeat(a.bytes[:n], 1<<20/n), a.bytes)
+		if got, err := rescue(b); err != nil || len(got.entries) == 0 {
+			t.Errorf("%d bytes again and again: %v", n, err)
+		}
+	}
+	b, err := format.ReadHeader(bytes.NewReader(a.bytes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := bytes.Clone(b.Bytes())
+	newer[13] = 2
+	newer = binary.BigEndian.AppendUint32(newer[:len(newer)-4], crc32.Checksum(newer[:len(newer)-4], crc32.MakeTable(crc32.Castagnoli)))
+	if _, err := rescue(slices.Concat(newer, a.bytes[a.header:a.end], newer)); !errors.Is(err, format.ErrUnsupported) {
+		t.Error(err)
 	}
 }
 

@@ -4,6 +4,7 @@
     reader.py list    ARCHIVE KEY...          a line for every record
     reader.py extract ARCHIVE DIRECTORY KEY...
     reader.py verify  ARCHIVE [KEY...]        without a key: checksums and order only
+    reader.py salvage ARCHIVE KEY             a line for every record that a damaged one still has
     reader.py judge   DIRECTORY               every vector of a vectors.json, in every way
 
 KEY is the name of a file with an HPKE or an age identity (X25519) or, with
@@ -204,6 +205,11 @@ class Header:
 
     def whole(self):
         c = Cursor(self.raw[12:-4])
+        self.read_core(c)
+        self.read_slots(c)
+        c.end("the slot section")
+
+    def read_core(self, c):
         need(c.u(2) == 1, "unsupported", "version")
         need(c.u(2) == 1, "unsupported", "suite")
         self.id, self.emk = c.take(32), c.take(60)
@@ -212,25 +218,37 @@ class Header:
         rule(length <= 4096, "fields of the core too long")
         fields(c.take(length), {})
         self.core = hashlib.sha256(c.data[: c.at]).digest()
+
+    def read_slots(self, c):
         start = c.at
+        self.slots = []
         self.generation, count = c.u(4), c.u(2)
         rule(1 <= count <= 64, f"{count} slots")
-        self.slots = []
         for _ in range(count):
             kind, role, zero, length = c.u(2), c.u(1), c.u(1), c.u(4)
             rule(zero == 0 and role in (RESTORE, VERIFY) and length <= 65536, "a slot")
             self.slots.append((kind, role, c.take(length)))
         self.section = c.data[start : c.at]
         self.mt, self.mm = c.take(32), c.take(32)
-        c.end("the slot section")
+
+    @classmethod
+    def damaged(cls, data):
+        """15.5, step 1: what begins with the magic, without length and checksum."""
+        self, c = cls.__new__(cls), Cursor(data[12:MIB])
+        self.read_core(c)
+        try:
+            self.read_slots(c)
+        except Refused:
+            need(self.slots, "checksum", "a header without a slot")
+        return self
 
     def key(self, secret, purpose):
         """5"""
         info = b"tokar/1\0" + SUITE + bytes([len(purpose)]) + purpose
         return hkdf(secret, self.id, info)
 
-    def open(self, identity):
-        """6.2"""
+    def open(self, identity, section=True):
+        """6.2; without section the slot section's MACs are not asked for"""
         role, secret, guessed = identity(self)
         need(len(secret) == 32, "authentic", "a key of another length")
         keys, mk = {}, secret
@@ -244,7 +262,7 @@ class Header:
             keys["mK " + p] = self.key(mk, b"mK " + p.encode())
         need(same(keys["mK commitment"], self.commit_m), other if role == VERIFY else "authentic", "C_m")
         for key, want in (("mK slot MAC", self.mm), ("tK slot MAC", self.mt)):
-            if key in keys:
+            if section and key in keys:
                 got = mac(keys[key], b"tokar/1 slots\0", self.core, self.section)
                 need(same(got, want), "authentic", "the slot section's MAC")
         return keys
@@ -1273,6 +1291,56 @@ def read_directory(directory, counts):
 # Vectors.
 
 
+def salvage(data, identity, each):
+    """15.5: what is whole of a damaged archive."""
+    found = []
+    for at in (m.start() for m in re.finditer(re.escape(b"\x89TOKAR\r\n"), data)):
+        c = Cursor(data, "truncated")
+        c.at = at
+        for whole, read in ((True, lambda: Header(c)), (False, lambda: Header.damaged(data[at:]))):
+            try:
+                found.append((not whole, at, read()))
+                break
+            except Refused:
+                pass
+    why = Refused("checksum", "no header is left")
+    for _, _, header in sorted(found, key=lambda f: f[:2]):
+        try:
+            keys = header.open(identity, section=False)
+            break
+        except Refused as e:
+            why = e
+    else:
+        raise why
+    parts, at = {}, 0
+    while (at := data.find(b"\xf7TKB" + header.id[:8], at)) >= 0:
+        c = Cursor(data, "truncated")
+        c.at = at
+        try:
+            f = Frame(header, c, keys)
+        except Refused:
+            at += 1
+            continue
+        at = c.at
+        if f.kind == DATA:
+            parts.setdefault((f.number, f.part), f)
+    following = 0
+    for _, f in sorted(parts.items()):
+        try:
+            records = read_data(f)
+            rule(records[0].seq >= following, "sequence numbers again")
+        except Refused:
+            continue
+        following = records[-1].seq + 1
+        for r in records:
+            try:
+                r.open(header, keys)
+            except Refused:
+                continue
+            each(r)
+    need(following, "checksum", "no block of records is left")
+
+
 def verdict(read, *args):
     try:
         read(*args)
@@ -1368,13 +1436,15 @@ def extract(data, where, identity):
 def main(args):
     if len(args) >= 2 and args[0] == "judge":
         return 1 if judge(args[1]) else 0
-    if len(args) < 2 or args[0] not in ("list", "extract", "verify"):
+    if len(args) < 2 or args[0] not in ("list", "extract", "verify", "salvage"):
         print(__doc__, file=sys.stderr)
         return 2
     with open(args[1], "rb") as f:
         data = f.read()
     try:
-        if args[0] == "extract":
+        if args[0] == "salvage":
+            salvage(data, identity_of(args[2:]), lambda r: print(r.line()))
+        elif args[0] == "extract":
             extract(data, args[2], identity_of(args[3:]))
         else:
             show = (lambda r: print(r.line())) if args[0] == "list" else lambda r: None
