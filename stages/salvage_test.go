@@ -379,14 +379,14 @@ func about1M(t testing.TB) *mapped {
 
 func TestSalvageCutAnywhere(t *testing.T) {
 	a := about100K(t)
-	cases(t, "cuts", len(a.bytes), 1500, func(n int) error {
+	cases(t, "cuts", len(a.bytes), 800, func(n int) error {
 		return a.judge(a.bytes[:n], n >= a.header, func(_, to int) bool { return to <= n })
 	})
 }
 
 func TestSalvageLostBeginning(t *testing.T) {
 	a := about100K(t)
-	cases(t, "lost beginnings", len(a.bytes), 1500, func(n int) error {
+	cases(t, "lost beginnings", len(a.bytes), 800, func(n int) error {
 		n++
 		return a.judge(a.bytes[n:], n <= a.end, func(from, _ int) bool { return from >= n })
 	})
@@ -403,7 +403,7 @@ func TestSalvageSectors(t *testing.T) {
 		"cut":     nil,
 	} {
 		t.Run(what, func(t *testing.T) {
-			cases(t, "sectors "+what, n, 120, func(i int) error {
+			cases(t, "sectors "+what, n, 80, func(i int) error {
 				from, to := i*sector, min((i+1)*sector, len(a.bytes))
 				if spoil == nil {
 					return a.judge(a.bytes[:from], from >= a.header, func(_, to int) bool { return to <= from })
