@@ -31,6 +31,7 @@ var pages = map[string]prepared{
 		"mkdir trial": "cp $W/vault/host7.tokar .",
 	}},
 	"docs/CRON.md":           {},
+	"docs/FIPS.md":           {before: "rm -f *.key *.pub $W/etc/tokar/*"},
 	"docs/JSON.md":           {before: archived},
 	"docs/KEYS.md":           {before: "rm -f *.key *.pub $W/etc/tokar/*"},
 	"docs/OBJECT-STORAGE.md": {},

@@ -42,8 +42,12 @@ tokar version --json | jq -r .revision`,
 				j.write(b)
 				return nil
 			}
-			s.report.out.line(fmt.Sprintf("%s, archive format %d, %s %s/%s, FIPS 140-3 %s",
-				program(), b.Format, b.Go, b.OS, b.Arch, b.FIPS))
+			module := ""
+			if b.FIPSModule != "latest" {
+				module = " (module " + b.FIPSModule + ")"
+			}
+			s.report.out.line(fmt.Sprintf("%s, archive format %d, %s %s/%s, FIPS 140-3 %s%s",
+				program(), b.Format, b.Go, b.OS, b.Arch, b.FIPS, module))
 			return nil
 		},
 	}
@@ -52,14 +56,15 @@ tokar version --json | jq -r .revision`,
 // jsonVersion says what was built, from what.
 type jsonVersion struct {
 	jsonHead
-	Version  string `json:"version"`
-	Format   uint16 `json:"format"` // of archives
-	Go       string `json:"go"`
-	OS       string `json:"os"`
-	Arch     string `json:"arch"`
-	FIPS     string `json:"fips"`
-	Revision string `json:"revision,omitempty"`
-	Modified bool   `json:"modified,omitempty"` // … and what was not committed
+	Version    string `json:"version"`
+	Format     uint16 `json:"format"` // of archives
+	Go         string `json:"go"`
+	OS         string `json:"os"`
+	Arch       string `json:"arch"`
+	FIPS       string `json:"fips"`
+	FIPSModule string `json:"fips_module"` // version of Go's cryptographic module
+	Revision   string `json:"revision,omitempty"`
+	Modified   bool   `json:"modified,omitempty"` // … and what was not committed
 }
 
 func buildOf() jsonVersion {
@@ -72,7 +77,7 @@ func buildOf() jsonVersion {
 	return jsonVersion{
 		jsonHead: jsonHead{"version", schema},
 		Version:  version, Format: format.Version,
-		Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, FIPS: fipsState(),
+		Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, FIPS: fipsState(), FIPSModule: fips140.Version(),
 		Revision: cmp.Or(revision, settings["vcs.revision"]),
 		Modified: settings["vcs.modified"] == "true" || strings.HasSuffix(version, "-dirty"),
 	}
