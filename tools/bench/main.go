@@ -58,6 +58,8 @@ func run(tokar, bin, record, scale, profile string) error {
 		}
 	}
 	b := &bench{objects: knob("BENCH_OBJECTS", 50), runs: knob("BENCH_RUNS", 3), slowRuns: knob("BENCH_SLOW_RUNS", 1)}
+	b.dirs = new([]string)
+	defer b.clear() // after the tables: it takes minutes
 	if b.tokar, err = filepath.Abs(tokar); err != nil {
 		return err
 	}
@@ -93,6 +95,7 @@ type bench struct {
 	tokar     string
 	bin       string
 	dir, tree string
+	dirs      *[]string // all that were made, for the end
 	workspace
 	tokens, objects int
 	runs, slowRuns  int
@@ -103,7 +106,6 @@ func (b *bench) compare() (all []section, err error) {
 	if err := b.prepare(); err != nil {
 		return nil, err
 	}
-	defer b.clear()
 	results, err := b.measureAll(b.contests())
 	if err != nil {
 		return nil, err

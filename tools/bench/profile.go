@@ -23,7 +23,6 @@ func (b *bench) profiles(dir string) ([]section, error) {
 	if err := b.prepare(); err != nil {
 		return nil, err
 	}
-	defer b.clear()
 	making, err := b.create()[1].job()
 	if err != nil {
 		return nil, err

@@ -26,7 +26,6 @@ func (b *bench) scale(sizes []int) ([]section, error) {
 		if err := one.prepare(); err != nil {
 			return nil, err
 		}
-		defer one.clear() // at the end only: ext4 is slow for minutes after it
 		var err error
 		if results, err = one.measureAll(one.growing()); err != nil {
 			return nil, err

@@ -27,11 +27,7 @@ func (b *bench) prepare() (err error) {
 	if b.dir, err = os.MkdirTemp(os.Getenv("BENCH_DIR"), "tokar-bench-"); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			b.clear()
-		}
-	}()
+	*b.dirs = append(*b.dirs, b.dir)
 	b.workspace = workspace{made: map[string]int{}}
 	b.tree = filepath.Join(b.dir, "tree")
 	progress("making %d tokens of %d objects", b.tokens, b.objects)
@@ -80,14 +76,16 @@ func (b *bench) keys() error {
 	return nil
 }
 
-// clear deletes everything, unless another run is to follow at once.
+// clear deletes all workspaces, unless another run is to follow at once.
 func (b *bench) clear() {
-	if os.Getenv("BENCH_KEEP") == "1" {
-		progress("left: %s", b.dir)
-		return
+	for _, dir := range *b.dirs {
+		if os.Getenv("BENCH_KEEP") == "1" {
+			progress("left: %s", dir)
+			continue
+		}
+		progress("deleting %s", dir)
+		os.RemoveAll(dir)
 	}
-	progress("deleting")
-	os.RemoveAll(b.dir)
 }
 
 // fresh makes a directory that was never there before, and names it.
