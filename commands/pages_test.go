@@ -35,6 +35,7 @@ var pages = map[string]prepared{
 	"docs/JSON.md":           {before: archived},
 	"docs/KEYS.md":           {before: "rm -f *.key *.pub $W/etc/tokar/*"},
 	"docs/OBJECT-STORAGE.md": {},
+	"docs/REKEY.md":          {before: archived},
 	"docs/RESTORE-OBJECT.md": {before: archived + "; cp host7.tokar backup.tokar", at: map[string]string{
 		"tokar x": "rm $W/var/lib/opencryptoki/swtok/TOK_OBJ/10000000",
 	}},
