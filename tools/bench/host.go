@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -33,6 +34,9 @@ func (b *bench) conditions(notes []string) (section, error) {
 	fmt.Fprintf(&t, "- %d tokens of %d objects: %d files, %.1f MB\n", b.tokens, b.objects, b.files, megabytes(b.bytes))
 	fmt.Fprintf(&t, "- rounds: %d, with restic and borg: %d; a process that needed less than %.1f MiB of memory counts as that much\n", b.runs, min(b.runs, b.slowRuns), mebibytes(least.peak))
 	fmt.Fprintf(&t, "- %s\n", strings.Join(versions(), ", "))
+	if load, err := strconv.ParseFloat(b.host.load, 64); err == nil && load > float64(runtime.NumCPU())/4 {
+		fmt.Fprintf(&t, "- **the machine was busy with other work: wall times and their ratios are of little worth here, CPU times, sizes and memory of more**\n")
+	}
 	for _, n := range notes {
 		fmt.Fprintf(&t, "- %s\n", n)
 	}
