@@ -23,7 +23,7 @@ end was proved. Names are exact, without wildcards.`,
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE`; - or none is stdout"},
 			&cli.BoolFlag{Name: "force", Usage: "replace FILE"},
-		}, identityFlags(), []cli.Flag{jobsFlag(), progressFlag(), dryRunFlag()}, reportFlags()),
+		}, identityFlags(), signersFlags(), []cli.Flag{jobsFlag(), progressFlag(), dryRunFlag()}, reportFlags()),
 		run: runCat,
 	}
 }
@@ -96,6 +96,7 @@ func cat(ctx context.Context, s *session, o catOptions) error {
 	if err != nil {
 		return left(in.explain(err), "nothing was written")
 	}
+	s.tellSigner(sum)
 	for _, name := range missing {
 		s.report.plain("not-found", name, "not in this archive")
 	}

@@ -12,6 +12,7 @@ import (
 	"tokar/backends"
 	"tokar/format"
 	"tokar/format/keyslot"
+	"tokar/format/signature"
 	"tokar/stages"
 )
 
@@ -24,6 +25,7 @@ func createCommand() *command {
 tokar c -R restore.key.pub /var/lib/opencryptoki | ssh vault 'cat > host7.tokar'
 tokar cvf backup.tokar -R restore.key.pub swtok icatok
 tokar c -R restore.key.pub --verifier-file verify.key.pub -f backup.tokar swtok
+tokar c -R restore.key.pub --sign ~/.ssh/id_ed25519 -f backup.tokar swtok
 tokar c -p -f backup.tokar old=/mnt/a/swtok new=/mnt/b/swtok`,
 		text: `PATH is a token's directory, or one that holds tokens (and TPM tokens, tpm/USER);
 links in it are not followed, and -v names what is passed over. A token is
@@ -32,7 +34,7 @@ as it is, named, and makes the exit code 1. FILE appears only when it is whole.`
 		flags: join([]cli.Flag{
 			fileFlag("write the archive to `FILE`; - or none is stdout"),
 			directoryFlag("the operands that follow are in `DIR`"),
-		}, recipientFlags(), []cli.Flag{
+		}, recipientFlags(), signFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "zstd", Aliases: []string{"z"}, Usage: "compress with zstd (the default; tar's gzip does not exist here)"},
 			&cli.BoolFlag{Name: "xz", Aliases: []string{"J"}, Usage: "compress with xz"},
 			&cli.BoolFlag{Name: "no-compress", Usage: "do not compress"},
@@ -62,7 +64,8 @@ type createOptions struct {
 	operands []operand
 	sel      selection // what is excluded
 	to       keyslot.Recipients
-	forget   func() // zeroes the passphrase
+	sign     *signature.Key // nil: not signed
+	forget   func()         // zeroes the passphrase
 	codec    format.Codec
 	level    int
 	jobs     int
@@ -88,7 +91,10 @@ func createOptionsOf(s *session, c *cli.Context) (o createOptions, err error) {
 	if o.sel.excluded, err = exclusions(s, c); err != nil {
 		return o, err
 	}
-	o.to, o.forget, err = recipientsOf(s, c)
+	if o.to, o.forget, err = recipientsOf(s, c); err != nil {
+		return o, err
+	}
+	o.sign, err = signKeyOf(s, c)
 	return o, err
 }
 
@@ -183,6 +189,7 @@ func archiveOptions(s *session, o createOptions) stages.ArchiveOptions {
 		Skip: func(t *format.Token, e *backends.Entry) bool {
 			return o.sel.excludes(t.Name.String(), e.Name.String())
 		},
+		Sign:    o.sign,
 		Codec:   o.codec,
 		Level:   o.level,
 		Workers: o.jobs,
@@ -255,6 +262,9 @@ func reportCreated(s *session, o createOptions, sum *stages.Summary, out *output
 		verb = "would archive"
 	} else if out.path != "" {
 		what += " into " + quote(o.file)
+	}
+	if sum.SignedBy != nil {
+		what += ", signed with " + sum.SignedBy.String()
 	}
 	s.report.result("%s %s%s", verb, what, s.report.withFindings())
 }

@@ -34,7 +34,7 @@ archive's end only: believe the exit code.`,
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 			directoryFlag("the tokens are in `DIR`; counts for the patterns that follow"),
 			&cli.StringFlag{Name: "as", Usage: "compare the one token chosen with that of another `NAME`"},
-		}, identityFlags(), selectionFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
+		}, identityFlags(), signersFlags(), selectionFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
 		run: func(s *session, c *cli.Context) error {
 			o, err := diffOptionsOf(s, c)
 			if err != nil {
@@ -100,6 +100,7 @@ func diff(ctx context.Context, s *session, o diffOptions) error {
 	if err := o.sel.missed(s.report); err != nil {
 		return err
 	}
+	s.tellSigner(sum)
 	if d.last != nil && d.tokens == 0 {
 		return failedf("-C DIR says where the tokens are", "no token was compared")
 	}

@@ -10,6 +10,7 @@ func TestHelpExamples(t *testing.T) {
 	p := prepared{before: archived + "; cp host7.tokar backup.tokar\n" +
 		"for d in . $W/mnt/a $W/mnt/b; do mkdir -p $d dir; cp -rp swtok $d/icatok; done\n" +
 		"cp -rp swtok $W/mnt/a; cp -rp swtok $W/mnt/b; cp -rp swtok $W/mnt/copy\n" +
+		"[ -e $W/.ssh/id_ed25519 ] || { mkdir -p $W/.ssh; ssh-keygen -q -t ed25519 -N '' -f $W/.ssh/id_ed25519; }\n" +
 		"mkdir -p $W/.zsh/completions $W/.config/fish/completions\n" +
 		"cp restore.key.pub escrow.key.pub; cp host7.tokar $W/bucket\n",
 		at: map[string]string{

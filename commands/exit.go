@@ -9,6 +9,7 @@ import (
 	"tokar/backends"
 	"tokar/format"
 	"tokar/format/keyslot"
+	"tokar/format/signature"
 	"tokar/stages"
 )
 
@@ -21,7 +22,7 @@ const (
 	exitFailed   = 3 // nothing changed
 	exitPartway  = 4 // stopped after a change
 	exitBusy     = 5 // nothing changed; try again
-	exitSecret   = 6 // key, passphrase or PIN refused; nothing changed
+	exitSecret   = 6 // key, passphrase, PIN or signer refused; nothing changed
 	exitArchive  = 7 // damaged, incomplete or not authentic; nothing changed
 )
 
@@ -33,7 +34,7 @@ var exitMeanings = [...]string{
 	exitFailed:   "failed, nothing changed",
 	exitPartway:  "stopped part-way, the message says where",
 	exitBusy:     "busy, try again",
-	exitSecret:   "key or passphrase refused",
+	exitSecret:   "key, passphrase or signer refused",
 	exitArchive:  "archive damaged or not authentic",
 }
 
@@ -115,7 +116,7 @@ func codeOf(err error) int {
 		return f.code
 	case isAny(err, backends.ErrBusy, backends.ErrInUse):
 		return exitBusy
-	case isAny(err, format.ErrNoKey, keyslot.ErrPassphrase):
+	case isAny(err, format.ErrNoKey, format.ErrSigner, keyslot.ErrPassphrase, signature.ErrPassphrase):
 		return exitSecret
 	case isAny(err, format.ErrNotArchive, format.ErrTruncated, format.ErrChecksum, format.ErrAuthentic,
 		format.ErrMalformed, format.ErrUnsupported, backends.ErrBadName):
@@ -128,11 +129,14 @@ func codeOf(err error) int {
 func todo(err error) string {
 	var f *failure
 	var locked *stages.LockedError
+	var unknown *signature.UnknownError
 	switch {
 	case errors.As(err, &f) && f.todo != "":
 		return f.todo
 	case errors.As(err, &locked):
 		return unlocking(locked.Slots)
+	case errors.As(err, &unknown):
+		return signing(unknown)
 	case errors.Is(err, format.ErrNoKey):
 		return "give a restore key with -i FILE"
 	case errors.Is(err, format.ErrTruncated):
@@ -159,6 +163,17 @@ func todo(err error) string {
 		return "see what of it is still needed, then remove or rename it"
 	}
 	return ""
+}
+
+// signing is what to do with an archive that no known signer signed.
+func signing(e *signature.UnknownError) string {
+	switch {
+	case e.Signature == nil:
+		return "take one that was made with create --sign"
+	case e.Why != "":
+		return "look at that line; --verify-time judges by another moment than now"
+	}
+	return "do not use it unless you learn whose key that is; then " + e.List + " can list it"
 }
 
 // unlocking is what opens an archive with these slots.

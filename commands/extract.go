@@ -46,7 +46,7 @@ live token is yours.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 			directoryFlag("restore into `DIR`, which holds the tokens; counts for the patterns that follow"),
-		}, identityFlags(), selectionFlags(), []cli.Flag{
+		}, identityFlags(), signersFlags(), selectionFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "as", Usage: "restore the one token chosen under another `NAME`"},
 			&cli.BoolFlag{Name: "damaged", Usage: "restore damaged objects too, as they are"},
 			&cli.BoolFlag{Name: "overwrite", Usage: "single objects replace those in the token that have other bytes"},
@@ -189,6 +189,7 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 	if err := o.sel.missed(s.report); err != nil {
 		return left(err, "nothing was restored")
 	}
+	s.tellSigner(sum)
 	x.result()
 	return nil
 }

@@ -275,6 +275,10 @@ type jsonSummary struct {
 	DryRun     bool     `json:"dry_run,omitempty"`
 	Proof      string   `json:"proof,omitempty"`     // of a salvage: what of T is left
 	Signature  string   `json:"signature,omitempty"` // … of the signature
+	SignedBy   string   `json:"signed_by,omitempty"`
+	SignerKey  string   `json:"signer_key,omitempty"`
+	Signers    []string `json:"signers,omitempty"`
+	Trusted    *bool    `json:"trusted,omitempty"`
 
 	partial bool // the archive was not whole
 }
@@ -284,11 +288,13 @@ func summaryOf(s *stages.Summary) *jsonSummary {
 	if s == nil {
 		return &jsonSummary{}
 	}
-	return &jsonSummary{
+	sum := &jsonSummary{
 		Tokens: number(s.Tokens), Records: number(s.Records), Objects: number(s.Objects), Bytes: number(s.Bytes),
 		Damaged: number(s.Damaged), Left: number(s.Left),
 		Generation: &s.Generation, Restores: &s.Restores, Unstable: s.Unstable,
 	}
+	sum.signed(s)
+	return sum
 }
 
 func (j *jsonLines) summary(command string, code int, findings uint64, err error, sum *jsonSummary) {
@@ -299,6 +305,7 @@ func (j *jsonLines) summary(command string, code int, findings uint64, err error
 	sum.Command, sum.Exit, sum.Complete, sum.Findings = command, code, err == nil && !sum.partial, number(findings)
 	if err != nil {
 		sum.Error = explain(err)
+		sum.refused(err)
 	}
 	j.write(sum)
 	j.out.flush()

@@ -30,7 +30,7 @@ lists, SELinux labels and whole values too. A verifier's key does not show what
 is wrapped: such fields are question marks.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
-		}, identityFlags(), selectionFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
+		}, identityFlags(), signersFlags(), selectionFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
 		run: func(s *session, c *cli.Context) error {
 			o, err := listOptionsOf(s, c)
 			if err != nil {
@@ -87,6 +87,7 @@ func list(ctx context.Context, s *session, o listOptions) error {
 	if s.report.json == nil {
 		s.report.detail("%s", origin(sum.Archive))
 		s.report.detail("its key slots are of generation %d", sum.Generation)
+		s.tellSigner(sum)
 	}
 	return o.sel.missed(s.report)
 }

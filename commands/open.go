@@ -4,6 +4,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tokar/format"
+	"tokar/format/signature"
 	"tokar/stages"
 )
 
@@ -11,8 +12,9 @@ import (
 type openOptions struct {
 	file       string
 	identities []format.Identity
-	key        string // the flags that give the key again, as a shell takes them
-	forget     func() // zeroes the passphrase
+	signers    *signature.Signers // one of them must have signed it; nil: nobody need have
+	key        string             // the flags that give the key again, as a shell takes them
+	forget     func()             // zeroes the passphrase
 	jobs       int
 }
 
@@ -25,6 +27,12 @@ func openOptionsOf(s *session, c *cli.Context) (o openOptions, err error) {
 		return o, err
 	}
 	o.key = keyFlags(c)
+	if o.signers, err = signersOf(s, c); err != nil {
+		return o, err
+	}
+	if list := c.String("signers"); list != "" && o.key != "" {
+		o.key += " --signers " + shellWord(pathWord(list))
+	}
 	o.identities, o.forget, err = identitiesOf(s, c)
 	return o, err
 }
@@ -46,5 +54,5 @@ func keyFlags(c *cli.Context) string {
 
 // engine is what the stages take.
 func (o openOptions) engine() stages.OpenOptions {
-	return stages.OpenOptions{Identities: o.identities, Workers: o.jobs}
+	return stages.OpenOptions{Identities: o.identities, Signers: o.signers, Workers: o.jobs}
 }

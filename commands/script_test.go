@@ -60,6 +60,8 @@ func setup(env *testscript.Env) error {
 	env.Setenv("GORACE", noSleep)
 	env.Setenv("TOKAR_RECIPIENTS_FILE", "")
 	env.Setenv("TOKAR_IDENTITY", "")
+	env.Setenv("TOKAR_SIGNERS", "")
+	env.Setenv("SSH_AUTH_SOCK", "")
 	env.Setenv("TOKAR_JOBS", "")
 	for _, key := range [][]string{{"restore.key"}, {"verify.key", "--x25519"}, {"other.key", "--x25519"}} {
 		args := append([]string{"keygen", "-q", "-o", filepath.Join(env.WorkDir, key[0])}, key[1:]...)

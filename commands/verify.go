@@ -22,10 +22,11 @@ ssh vault cat host7.tokar | tokar verify --no-key`,
 		text: `With a restore key every payload is opened too, in memory. A verifier's key
 checks every block, MAC and total, and opens no key material; it cannot show
 that the archive restores if its author lied. --no-key finds bit rot and cuts;
-against people it proves nothing.`,
+against people it proves nothing. With --signers only an archive that one of them
+signed passes; without, which key signed it is said, and believed of nobody.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
-		}, identityFlags(), []cli.Flag{
+		}, identityFlags(), signersFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "no-key", Usage: "frames and checksums only"},
 			jobsFlag(),
 			progressFlag(),
@@ -57,6 +58,9 @@ func verifyOptionsOf(s *session, c *cli.Context) (o verifyOptions, err error) {
 	o.noKey = c.Bool("no-key")
 	if o.noKey && (len(c.StringSlice("identity")) > 0 || c.Bool("ask-passphrase") || c.String("passphrase") != "") {
 		return o, usagef(s.name, "--no-key needs no key; give one or the other")
+	}
+	if o.noKey && (c.String("signers") != "" || c.String("verify-time") != "") {
+		return o, usagef(s.name, "--no-key cannot look at a signature, which is sealed: give a key with -i beside --signers, or check a signature over the file with ssh-keygen -Y verify")
 	}
 	if o.noKey {
 		o.file, o.forget = c.String("file"), func() {}
@@ -126,6 +130,9 @@ func verdict(o verifyOptions, sum *stages.Summary) string {
 		return fmt.Sprintf("whole: %s, checksums hold; without a key that proves nothing against people", size(sum.Written))
 	}
 	what := fmt.Sprintf("%s, %s, %s; %s", count(sum.Tokens, "token"), count(sum.Objects, "object"), size(sum.Bytes), origin(sum.Archive))
+	if by := signedBy(sum); by != "" {
+		what += "; " + by
+	}
 	if sum.Restores {
 		return "whole and authentic, every payload opens: " + what
 	}

@@ -69,8 +69,10 @@ func (w *world) run(t *testing.T, p prepared, steps []step) (all []came) {
 	}
 	script += p.before + "\n"
 	for _, s := range steps {
-		if _, err := exec.LookPath("jq"); err != nil && strings.Contains(s.typed, "| jq ") {
-			t.Skip("jq is not here")
+		for program, typed := range map[string]string{"jq": "| jq ", "ssh-keygen": " --sign "} {
+			if _, err := exec.LookPath(program); err != nil && strings.Contains(s.typed, typed) {
+				t.Skip(program + " is not here")
+			}
 		}
 		for words, between := range p.at {
 			if strings.Contains(s.typed, words) {
@@ -87,7 +89,7 @@ func (w *world) run(t *testing.T, p prepared, steps []step) (all []came) {
 	c.WaitDelay = time.Second
 	c.Dir = filepath.Join(w.dir, "work")
 	must(t, os.Mkdir(c.Dir, 0o700))
-	c.Env = append(os.Environ(), "W="+w.dir, "code=0", "TOKAR_IDENTITY=", "TOKAR_RECIPIENTS_FILE=",
+	c.Env = append(os.Environ(), "W="+w.dir, "code=0", "TOKAR_IDENTITY=", "TOKAR_RECIPIENTS_FILE=", "TOKAR_SIGNERS=", "SSH_AUTH_SOCK=",
 		"HOME="+w.dir,
 		"PATH="+strings.Join([]string{filepath.Join(w.dir, "bin"), filepath.Join(w.dir, "usr/local/sbin"), os.Getenv("PATH")}, ":"))
 	c.ExtraFiles = []*os.File{tty}

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"fmt"
 	"hash/crc32"
@@ -67,7 +68,7 @@ func (e *End) Encode() []byte {
 }
 
 // DecodeEnd reads the end block's front and, with tK, checks T. It bounds the
-// signature and does not look into it.
+// signature and does not look into it. What it gives is not part of b.
 func (h *Header) DecodeEnd(k *Keys, b []byte) (*End, error) {
 	r := &byteReader{b: b}
 	e := &End{Counts: Counts{Data: r.u64(), Index: r.u64(), Records: r.u64(), Tokens: r.u64(), Superseded: r.u64()}}
@@ -76,7 +77,7 @@ func (h *Header) DecodeEnd(k *Keys, b []byte) (*End, error) {
 	if n > MaxSignature {
 		return nil, badf(ErrMalformed, "a signature of %d bytes", n)
 	}
-	e.Signature = r.bytes(int(n))
+	e.Signature = bytes.Clone(r.bytes(int(n)))
 	copy(e.Proof[:], r.bytes(32))
 	if err := r.end("the end block"); err != nil {
 		return nil, err

@@ -24,14 +24,14 @@ func (from Source) public(ctx context.Context, text []byte) (*Key, error) {
 	if from.Agent == "" {
 		return nil, errors.New("a public key; give the file with the private one, or start ssh-agent and add it (SSH_AUTH_SOCK is not set)")
 	}
-	k := &Key{public, func(ctx context.Context, data []byte) (sig *ssh.Signature, err error) {
+	sign := func(ctx context.Context, data []byte) (sig *ssh.Signature, err error) {
 		err = from.withAgent(ctx, func(a agent.ExtendedAgent) error {
 			sig, err = a.SignWithFlags(public, data, agentFlags(public))
 			return err
 		})
 		return sig, err
-	}}
-	return k, from.withAgent(ctx, func(a agent.ExtendedAgent) error { return held(a, public) })
+	}
+	return &Key{public: public, sign: sign, agent: true}, from.withAgent(ctx, func(a agent.ExtendedAgent) error { return held(a, public) })
 }
 
 // agentFlags ask for SHA-512 of RSA keys.

@@ -24,6 +24,7 @@ var ErrPassphrase = errors.New("wrong passphrase")
 type Key struct {
 	public ssh.PublicKey
 	sign   func(ctx context.Context, data []byte) (*ssh.Signature, error)
+	agent  bool
 }
 
 // Source is where a Key comes from.
@@ -60,6 +61,9 @@ func ReadKey(ctx context.Context, r io.Reader, from Source) (*Key, error) {
 
 // Public says whose signatures it makes.
 func (k *Key) Public() *Signature { return made(k.public) }
+
+// InAgent says whether ssh-agent holds it: then its file holds no secret.
+func (k *Key) InAgent() bool { return k.agent }
 
 // Sign makes the signature of a message and checks it before it gives it away.
 func (k *Key) Sign(ctx context.Context, message []byte) ([]byte, error) {
@@ -111,7 +115,8 @@ func (from Source) key(ctx context.Context, text []byte) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Key{public, func(_ context.Context, data []byte) (*ssh.Signature, error) { return signWith(s, data) }}, nil
+	sign := func(_ context.Context, data []byte) (*ssh.Signature, error) { return signWith(s, data) }
+	return &Key{public: public, sign: sign}, nil
 }
 
 // signWith signs with a private key: SHA-512 for RSA, which has a choice.
