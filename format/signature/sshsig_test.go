@@ -10,8 +10,10 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"math/big"
 	"os"
+	"strings"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -261,6 +263,9 @@ func TestVerifySecurityKeys(t *testing.T) {
 				t.Errorf("%s with flags %#x: %v", name, flags, err)
 			}
 			wantClass(t, err, want)
+			if want != nil && !strings.Contains(fmt.Sprint(err), "nobody touched") {
+				t.Errorf("%s with flags %#x: %v", name, flags, err)
+			}
 		}
 	}
 }
