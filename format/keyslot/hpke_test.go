@@ -333,6 +333,13 @@ func TestLockedHPKE(t *testing.T) {
 	}
 }
 
+// A locked file that Python made from docs/FORMAT.md, 7.4.
+func TestLockedHPKEForeign(t *testing.T) {
+	to := mustRecipient(t, "tokar-hpke-p256-aroywa34c7rashw5cudvfonkyqqn5s66dugqqs2cvwmxqy2seiqnt46m3hvyqtvluajmfg54iq4rhlky5elomobf36d7rp4bq3e22rbbeb5zhky", nil)
+	id := mustIdentity(t, read(t, "testdata/locked.key"), (&asker{answer: "correct horse"}).ui())
+	opens(t, id, format.RoleRestore, mustWrap(t, to, format.RoleRestore))
+}
+
 // Every part of a locked file counts: of what is decoded, nothing opens changed.
 func TestLockedHPKEDamage(t *testing.T) {
 	file, _, _ := GenerateHPKE(epoch, "p256")

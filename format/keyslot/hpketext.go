@@ -37,8 +37,12 @@ func (s *hpkeSuite) secretPrefix() string {
 
 // encodeKey makes a text of a key.
 func encodeKey(prefix string, e *base32.Encoding, key []byte) string {
-	sum := sha256.Sum256(append([]byte(prefix), key...))
-	return prefix + e.EncodeToString(append(slices.Clone(key), sum[:keySum]...))
+	b := append([]byte(prefix), key...)
+	defer clear(b)
+	sum := sha256.Sum256(b)
+	b = append(b, sum[:keySum]...)
+	defer clear(b)
+	return prefix + e.EncodeToString(b[len(prefix):])
 }
 
 // decodeKey undoes encodeKey, for a key of n bytes; no other text is taken.
@@ -123,6 +127,7 @@ func (s *hpkeSuite) file(now time.Time, key hpke.PrivateKey) (file []byte, recip
 	if err != nil {
 		return nil, "", err
 	}
+	defer clear(secret)
 	recipient = encodeKey(s.publicPrefix(), lowerBase32, key.PublicKey().Bytes())
 	return identityFile(now, recipient, encodeKey(s.secretPrefix(), upperBase32, secret)), recipient, nil
 }
