@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -374,5 +375,43 @@ func TestRekeyOfAnothers(t *testing.T) {
 	}
 	if o := r.as(t, asNobody, r.tokar, append(args, "-o", filepath.Join(dir, "mine"))...); o.Exit != 0 {
 		t.Errorf("with -o: exit code %d: %s", o.Exit, o.stderr)
+	}
+}
+
+// TestPowerLossRekey looks at the states of the disk if the power fails while an
+// archive is rekeyed: its name has the old one or the new one, whole, and from
+// either the next run goes on.
+func TestPowerLossRekey(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs a tokar of its own, so that -short has nothing new")
+	}
+	r := newRekeying(t)
+	dir, home := t.TempDir(), t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, r.old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := func(file string) []string {
+		return []string{"rekey", "-q", "-i", r.key, "-R", r.second + ".pub", "-f", file}
+	}
+	before := load(t, dir)
+	steps, _ := r.traced(t, dir, args(file)...)
+	d := played(t, before, dir, steps, func(step) bool { return true })
+	recovered, n := 0, 0
+	different, err := d.states(wantedStates(), func(st state, steps int) error {
+		if n++; n%29 == 0 {
+			recovered++
+			at := filepath.Join(home, strconv.Itoa(n))
+			st.write(t, at)
+			r.must(t, args(filepath.Join(at, "file"))...)
+		}
+		return wholeFile(d, st, steps == d.steps, r.old)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	t.Logf("counted: power lost in %d states, gone on from %d", different, recovered)
+	if different < 300 || recovered < 30 {
+		t.Error("too few")
 	}
 }
