@@ -67,7 +67,7 @@ func TestIgnoredSignal(t *testing.T) {
 	}
 }
 
-// create, list and cat die quietly when their reader goes; extract goes on.
+// create, list, cat and rekey die quietly when their reader goes; extract goes on.
 func TestBrokenPipe(t *testing.T) {
 	dir, tokar := begin(t)
 	for _, args := range [][]string{
@@ -76,6 +76,8 @@ func TestBrokenPipe(t *testing.T) {
 		{"list", "-i", "a.key", "-f", "a.tokar"},
 		{"list", "--json", "-i", "a.key", "-f", "a.tokar"},
 		{"cat", "-i", "a.key", "-f", "a.tokar", "swtok/10000000"},
+		{"rekey", "-i", "a.key", "-R", "a.key.pub", "-f", "a.tokar", "-o", "-"},
+		{"rekey", "-v", "-i", "a.key", "-R", "a.key.pub", "-f", "a.tokar", "-o", "out/b.tokar"},
 	} {
 		os.Mkdir(filepath.Join(dir, "out"), 0o700)
 		c := tokar(args...)
