@@ -2,8 +2,10 @@ package main_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/crypto/ssh"
 	"tokar/format"
 	"tokar/format/keyslot"
 )
@@ -126,6 +129,18 @@ func TestSecretsStay(t *testing.T) {
 		"the passphrase": []byte(pass), "a wrong one": []byte(wrong), "the identity": []byte(secret), "half of it": []byte(secret[20:45]),
 		"a private object": private[len(private)/2:][:24], "MK_USER": master[8:32], "tK": restoreKeyOf(t, archive, pass),
 	}
+	signing := ed25519.NewKeyFromSeed([]byte("canary signing key, 32 bytes it "))
+	s["the signing key"] = signing.Seed()
+	open, err := ssh.MarshalPrivateKey(signing, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked, err := ssh.MarshalPrivateKeyWithPassphrase(signing, "", []byte(pass))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signKey, lockedKey := write("sign.key", string(pem.EncodeToMemory(open)), 0o600), write("locked.key", string(pem.EncodeToMemory(locked)), 0o600)
+	cutSignKey := write("cutsign.key", string(pem.EncodeToMemory(open)[:200]), 0o600)
 	badKey := write("bad.key", strings.Replace(secret, secret[30:32], "!!", 1)+"\n", 0o600)
 	cutKey := write("cut.key", secret[:len(secret)-4]+"\n", 0o600)
 	joined := write("joined.key", "# "+wrong+"\n"+secret+" "+pass+"\n", 0o600)
@@ -197,6 +212,13 @@ func TestSecretsStay(t *testing.T) {
 		{"create", "-R", r.key, "-f", at1("p"), source},
 		{"create", "-R", passFile, "-f", at1("p"), source},
 		{"create", "-R", r.key + ".pub", "-f", at1("p"), source + "/" + "nowhere"},
+		{"create", "-R", r.key + ".pub", "--sign", signKey, "-f", at1("signed"), source},
+		{"create", "-R", r.key + ".pub", "--sign", cutSignKey, "-f", at1("p"), source},
+		{"create", "-R", r.key + ".pub", "--sign", lockedKey, "--sign-passphrase", "file:" + passFile, "--force", "-f", at1("signed"), source},
+		{"create", "-R", r.key + ".pub", "--sign", lockedKey, "--sign-passphrase", "fd:0", "--force", "-f", at1("signed"), source},
+		{"create", "-R", r.key + ".pub", "--sign", lockedKey, "--sign-passphrase", "env:WRONG", "-f", at1("p"), source},
+		{"create", "-R", r.key + ".pub", "--sign", lockedKey, "--sign-passphrase", pass, "-f", at1("p"), source},
+		{"verify", "-i", r.key, "--signers", signKey, "-f", archive},
 		{"check", source}, {"check", "--json", source},
 		{"keygen", "-o", at1("k1"), "--passphrase", "file:" + passFile},
 		{"keygen", "-o", at1("k1"), "--passphrase", "env:WRONG"},
