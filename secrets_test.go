@@ -123,10 +123,18 @@ func TestSecretsStay(t *testing.T) {
 	}
 	lines := strings.Fields(string(identity))
 	secret := lines[len(lines)-1]
-	archive := at1("archive")
-	r.must(t, "create", "-q", "-R", r.key+".pub", "--passphrase", "file:"+passFile, "-f", archive, source)
+	hpkeKey, archive := at1("hpke.key"), at1("archive")
+	r.must(t, "keygen", "-q", "--hpke=p256", "-o", hpkeKey)
+	hpkeFile, err := os.ReadFile(hpkeKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines = strings.Fields(string(hpkeFile))
+	hpkeSecret := lines[len(lines)-1]
+	r.must(t, "create", "-q", "-R", r.key+".pub", "-R", hpkeKey+".pub", "--passphrase", "file:"+passFile, "-f", archive, source)
 	s := secrets{
 		"the passphrase": []byte(pass), "a wrong one": []byte(wrong), "the identity": []byte(secret), "half of it": []byte(secret[20:45]),
+		"the HPKE identity": []byte(hpkeSecret), "half of that": []byte(hpkeSecret[40:65]),
 		"a private object": private[len(private)/2:][:24], "MK_USER": master[8:32], "tK": restoreKeyOf(t, archive, pass),
 	}
 	signing := ed25519.NewKeyFromSeed([]byte("canary signing key, 32 bytes it "))
@@ -143,6 +151,7 @@ func TestSecretsStay(t *testing.T) {
 	cutSignKey := write("cutsign.key", string(pem.EncodeToMemory(open)[:200]), 0o600)
 	badKey := write("bad.key", strings.Replace(secret, secret[30:32], "!!", 1)+"\n", 0o600)
 	cutKey := write("cut.key", secret[:len(secret)-4]+"\n", 0o600)
+	badHPKE := write("badhpke.key", strings.Replace(hpkeSecret, hpkeSecret[60:62], "!!", 1)+"\n", 0o600)
 	joined := write("joined.key", "# "+wrong+"\n"+secret+" "+pass+"\n", 0o600)
 	damaged, err := os.ReadFile(archive)
 	if err != nil {
@@ -186,7 +195,7 @@ func TestSecretsStay(t *testing.T) {
 	for _, key := range [][]string{
 		{"-i", r.key}, {"--passphrase", "file:" + passFile}, {"--passphrase", "env:SECRET"}, {"--passphrase", "fd:0"},
 		{"--passphrase", "file:" + wrongFile}, {"--passphrase", "env:WRONG"}, {"--passphrase", pass}, {"--passphrase=" + wrong}, {"-p", pass},
-		{"-i", badKey}, {"-i", cutKey}, {"-i", joined}, {"-i", passFile}, {"-i", archive},
+		{"-i", badKey}, {"-i", cutKey}, {"-i", hpkeKey}, {"-i", badHPKE}, {"-i", joined}, {"-i", passFile}, {"-i", archive},
 	} {
 		for _, file := range []string{archive, bad} {
 			with := append(append([]string{}, key...), "-f", file)
@@ -210,6 +219,8 @@ func TestSecretsStay(t *testing.T) {
 		{"create", "-r", plugin, "--passphrase", "file:" + passFile, "-f", at1("p"), source},
 		{"create", "-r", secret, "-f", at1("p"), source}, // a secret key for a recipient
 		{"create", "-R", r.key, "-f", at1("p"), source},
+		{"create", "-r", hpkeSecret, "-f", at1("p"), source},
+		{"create", "-R", badHPKE, "-f", at1("p"), source},
 		{"create", "-R", passFile, "-f", at1("p"), source},
 		{"create", "-R", r.key + ".pub", "-f", at1("p"), source + "/" + "nowhere"},
 		{"create", "-R", r.key + ".pub", "--sign", signKey, "-f", at1("signed"), source},
@@ -222,6 +233,7 @@ func TestSecretsStay(t *testing.T) {
 		{"check", source}, {"check", "--json", source},
 		{"keygen", "-o", at1("k1"), "--passphrase", "file:" + passFile},
 		{"keygen", "-o", at1("k1"), "--passphrase", "env:WRONG"},
+		{"keygen", "--hpke", "-o", at1("k2"), "--passphrase", "file:" + passFile},
 		{"keygen", "-o", "/nowhere/k", "--passphrase", "file:" + passFile},
 		{"list", "-i", at1("k1"), "--passphrase", "file:" + wrongFile, "-f", archive},
 		{"list", "-f", archive, "-i", "file:" + passFile},
