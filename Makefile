@@ -38,7 +38,7 @@ BENCH = build/bench -tokar ./tokar $(if $(RECORD),-record $(RECORD))
 START := $(shell date +%s)
 say = @printf '\n=== %s (at %ds)\n' "$(1)" $$(($$(date +%s) - $(START)))
 
-.PHONY: help build install uninstall test lint fuzz cross packages bench bench-scale bench-record profile demo
+.PHONY: help build install uninstall test lint fuzz cover cross packages bench bench-scale bench-record profile demo
 .PHONY: peers units race bigendian fuzz-briefly try-packages bench-briefly missing build/gotest build/bench
 
 help: ## this list
@@ -66,6 +66,9 @@ lint: ## gofmt, go vet, staticcheck, the direction of imports
 
 fuzz: ## every fuzz target for FUZZTIME (30s) each
 	@tools/fuzz.sh $(FUZZTIME)
+
+cover: ## statements that the tests of format, stages and backends run, and whether they are enough
+	@tools/cover.sh
 
 cross: ## static binaries for all architectures into build/
 	$(call say,cross)

@@ -299,3 +299,51 @@ func restoreKeyOf(t *testing.T, archive, pass string) []byte {
 	}
 	return k.Secret
 }
+
+// TestOddSecrets gives passphrases of odd lengths and line ends: each opens what
+// it made, or is refused with a reason; none hangs.
+func TestOddSecrets(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs a tokar of its own, so that -short has nothing new")
+	}
+	r := newRig(t)
+	home := t.TempDir()
+	source, archive, file := filepath.Join(home, "swtok"), filepath.Join(home, "archive"), filepath.Join(home, "pass")
+	placeFew(t, "swtok", source)
+	run := func(secret string, args ...string) (int, string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(r.tokar, append(args, "--passphrase", "file:"+file)...)
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState == nil {
+			t.Fatal(err)
+		}
+		return cmd.ProcessState.ExitCode(), string(out)
+	}
+	for what, c := range map[string]struct {
+		secret, opens string // the second opens what the first made
+		exit          int
+	}{
+		"CR LF":      {"secret\r\n", "secret", 0},
+		"LF":         {"secret\n", "secret\r\n", 0},
+		"none":       {"secret", "secret\n", 0},
+		"no UTF-8":   {"\xff\xfe\x00\x1b", "\xff\xfe\x00\x1b\n", 0},
+		"1 MiB":      {strings.Repeat("x", 1<<20), strings.Repeat("x", 1<<20), 0},
+		"more":       {strings.Repeat("x", 1<<20+2), "", 3},
+		"empty":      {"", "", 3},
+		"a line end": {"\r\n", "", 3},
+	} {
+		code, said := run(c.secret, "create", "-q", "--force", "-f", archive, source)
+		if code != c.exit || code != 0 && !strings.HasPrefix(said, "tokar: ") {
+			t.Errorf("%s: exit code %d, want %d: %s", what, code, c.exit, clip(said))
+		}
+		if code != 0 {
+			continue
+		}
+		if code, said := run(c.opens, "verify", "-q", "-f", archive); code != 0 {
+			t.Errorf("%s: exit code %d: %s", what, code, clip(said))
+		}
+	}
+}
