@@ -199,7 +199,7 @@ func (s *restorer) order(b *Batch, t *format.Token, r *format.Record, i int) err
 // ended makes a token that is wanted whole though it has no entries, and lets
 // go of one of which nothing is restored.
 func (s *restorer) ended(t *tokenState, place Place) error {
-	if place.Whole {
+	if place.Whole && !t.partly {
 		_, err := s.staging(context.Background(), t)
 		return err
 	}

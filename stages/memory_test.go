@@ -21,6 +21,7 @@ type memory struct {
 	tokens   map[string]*memToken
 	restored map[string]map[string][]byte // by token, then entry
 	order    map[string][]string
+	partly   map[string]bool // tokens restored though some of them is lost
 	stagings int
 	open     int // tokens being read
 	mostOpen int
@@ -48,7 +49,7 @@ type memEntry struct {
 }
 
 func newMemory(tokens ...*memToken) *memory {
-	m := &memory{tokens: map[string]*memToken{}, restored: map[string]map[string][]byte{}, order: map[string][]string{}}
+	m := &memory{tokens: map[string]*memToken{}, restored: map[string]map[string][]byte{}, order: map[string][]string{}, partly: map[string]bool{}}
 	for _, t := range tokens {
 		m.tokens[t.name] = t
 	}
@@ -189,9 +190,11 @@ func (o *memOpen) Recheck(context.Context) ([]backends.Entry, bool, error) {
 	return o.t.changed, len(o.t.changed) == 0, nil
 }
 
-func (m *memory) Restore(_ context.Context, _ string, t *format.Token, _ backends.RestoreOptions) (backends.Staging, error) {
+func (m *memory) Restore(_ context.Context, _ string, t *format.Token, o backends.RestoreOptions) (backends.Staging, error) {
 	m.mu.Lock()
-	m.stagings++
+	if m.stagings++; o.Partly {
+		m.partly[t.Name.String()] = true
+	}
 	m.mu.Unlock()
 	return &memStaging{m: m, name: t.Name.String(), put: map[string][]byte{}}, nil
 }

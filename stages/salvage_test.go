@@ -190,6 +190,7 @@ type rescued struct {
 	entries map[string]string // TOKEN/ENTRY to bytes
 	damage  []format.Finding
 	lost    map[string]string // TOKEN/ENTRY to the kind of finding
+	partly  map[string]bool   // tokens that are said to be incomplete
 }
 
 func (r *rescued) said(kind string) bool {
@@ -220,6 +221,8 @@ func rescueEach(b []byte, each Each) (*rescued, error) {
 	if m.stagings+plain.stagings != 0 {
 		return nil, fmt.Errorf("%d stagings are left", m.stagings+plain.stagings)
 	}
+	out.partly = m.partly
+	maps.Copy(out.partly, plain.partly)
 	for _, from := range []*memory{m, plain} {
 		for token, entries := range from.restored {
 			for name, data := range entries {
@@ -233,13 +236,25 @@ func rescueEach(b []byte, each Each) (*rescued, error) {
 // judge salvages what is left of a: whole says which frames are. It knows nothing
 // of how salvage looks for them.
 func (a *mapped) judge(b []byte, header bool, whole func(from, to int) bool) error {
-	got, err := rescue(b)
+	came, order := map[string]uint64{}, error(nil)
+	got, err := rescueEach(b, func(t *format.Token, r *format.Record) {
+		if r.Kind.Descriptor() {
+			return
+		}
+		entry := t.Name.String() + "/" + r.Name.String()
+		if seq, again := came[entry]; again != (r.Supersedes != format.NoSeq) || again && seq != r.Supersedes {
+			order = fmt.Errorf("record %d is given as superseding %d", r.Seq, r.Supersedes)
+		}
+		came[entry] = r.Seq
+	})
 	want, lost, names := map[string]string{}, map[string]string{}, map[uint32]string{}
 	there, last, gone := map[uint64]bool{}, map[string]uint64{}, map[string]uint64{}
 	top := uint64(0)
 	ended := false
+	index := false
 	for _, f := range a.frames {
 		if !whole(f.from, f.to) {
+			index = index || f.Kind == format.IndexBlock
 			continue
 		}
 		ended = ended || f.Kind == format.EndBlock
@@ -284,6 +299,17 @@ func (a *mapped) judge(b []byte, header bool, whole func(from, to int) bool) err
 			lost[n] = "older"
 		}
 	}
+	partly := map[string]bool{} // of those of which something came back
+	for _, f := range a.frames {
+		for _, r := range f.records {
+			if r.kind != format.KindToken && r.kind != format.KindArchive && f.Kind == format.DataBlock && !there[r.seq] {
+				partly[strings.TrimSuffix(name(mappedRecord{token: r.token}), "/")] = true
+			}
+		}
+	}
+	maps.DeleteFunc(partly, func(token string, _ bool) bool {
+		return !slices.ContainsFunc(slices.Collect(maps.Keys(want)), func(n string) bool { return strings.HasPrefix(n, token+"/") })
+	})
 	if len(want) == 0 || !header {
 		if !errors.Is(err, format.ErrChecksum) || len(got.entries) > 0 {
 			return fmt.Errorf("nothing is left, but: %v, %d entries", err, len(got.entries))
@@ -291,14 +317,18 @@ func (a *mapped) judge(b []byte, header bool, whole func(from, to int) bool) err
 		return nil
 	}
 	switch {
-	case err != nil:
-		return err
+	case err != nil || order != nil:
+		return errors.Join(err, order)
+	case ended && got.said("lost-index") != index:
+		return fmt.Errorf("an index block is lost: %v, or so it is said", index)
 	case !maps.Equal(got.entries, want):
 		return fmt.Errorf("%d entries came back, want %d", len(got.entries), len(want))
 	case !got.Damaged || len(got.damage) == 0:
 		return errors.New("it says that nothing is lost")
 	case !maps.Equal(got.lost, lost):
 		return fmt.Errorf("named as lost: %d, want %d: %v and %v", len(got.lost), len(lost), got.lost, lost)
+	case !maps.Equal(got.partly, partly):
+		return fmt.Errorf("incomplete are %v, want %v", got.partly, partly)
 	case (got.Proof == Good) != ended:
 		return fmt.Errorf("proof %s", got.Proof)
 	}
