@@ -226,7 +226,7 @@ func TestVerifyWritten(t *testing.T) {
 func TestRekeyVectors(t *testing.T) {
 	f := readVectors(t)
 	passed, signed := 0, 0
-	seen := map[string]bool{"end-proof": true, "end-signature-stripped": true, "header-mt": true, "header-mm": true, "header-copy-differs": true}
+	seen := map[string]bool{"end-proof": true, "end-signature-stripped": true, "signature-moved": true, "signature-namespace": true, "header-mt": true, "header-mm": true, "header-copy-differs": true}
 	for _, v := range f.Vectors {
 		b := readVector(t, vectorDir, v.Name)
 		var out bytes.Buffer
