@@ -87,6 +87,9 @@ var keyTypes = map[string][]string{
 
 func TestSSHKeygen(t *testing.T) {
 	needSSHKeygen(t)
+	if testing.Short() {
+		t.Skip("slow where RSA keys and bcrypt are emulated")
+	}
 	for name, kind := range keyTypes {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -282,6 +285,9 @@ func TestSignersLikeSSHKeygen(t *testing.T) {
 // Keys behind a passphrase, in each form that ssh-keygen writes.
 func TestLockedKeys(t *testing.T) {
 	needSSHKeygen(t)
+	if testing.Short() {
+		t.Skip("slow where RSA keys and bcrypt are emulated")
+	}
 	dir := t.TempDir()
 	mustKeygen(t, dir, nil, "-q", "-t", "ed25519", "-N", "secret", "-f", "new")
 	mustKeygen(t, dir, nil, "-q", "-t", "ecdsa", "-m", "PEM", "-N", "secret", "-f", "old")
