@@ -18,7 +18,7 @@ zstd                  | command -v zstd                                      | a
 xz-utils              | command -v xz                                        | archives are not opened by the xz program
 restic                | command -v restic                                     | make bench does not measure restic
 borgbackup            | command -v borg                                       | make bench does not measure borg
-openssh-client        | command -v ssh ssh-keygen                            | recipients that are SSH keys are not made by ssh-keygen
+openssh-client        | command -v ssh ssh-keygen ssh-agent ssh-add          | keys and signatures are not those of ssh-keygen and ssh-agent
 openssh-server        | command -v sshd                                       | archives do not travel through ssh
 qemu-user-static      | command -v qemu-s390x-static                         | nothing runs as big-endian s390x
 python3               | /usr/bin/python3 -c "import ctypes"                  | no application holds a session open while a token is restored
