@@ -24,6 +24,7 @@ PROGRAM ?= ./tokar
 INSTALL = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' ZSHDIR='$(ZSHDIR)' PROGRAM='$(PROGRAM)' tools/install.sh
 QEMU := qemu-s390x-static
 FUZZTIME ?= 30s
+MUTANTS ?= 20
 export BENCH_TOKENS ?= 50
 export BENCH_OBJECTS ?= 2000
 export BENCH_RUNS ?= 5
@@ -38,7 +39,7 @@ BENCH = build/bench -tokar ./tokar $(if $(RECORD),-record $(RECORD))
 START := $(shell date +%s)
 say = @printf '\n=== %s (at %ds)\n' "$(1)" $$(($$(date +%s) - $(START)))
 
-.PHONY: help build install uninstall test lint fuzz cover cross packages bench bench-scale bench-record profile demo
+.PHONY: help build install uninstall test lint fuzz cover mutants cross packages bench bench-scale bench-record profile demo
 .PHONY: peers units race bigendian fuzz-briefly try-packages bench-briefly missing build/gotest build/bench
 
 help: ## this list
@@ -69,6 +70,10 @@ fuzz: ## every fuzz target for FUZZTIME (30s) each
 
 cover: ## statements that the tests of format, stages and backends run, and whether they are enough
 	@tools/cover.sh
+
+mutants: ## changes one in MUTANTS (20) places of format/ and looks whether its tests notice; takes long
+	@go build -C tools -o ../build/ ./mutate
+	@build/mutate -one-in $(MUTANTS) -tests '-short ./format/... ./stages' format
 
 cross: ## static binaries for all architectures into build/
 	$(call say,cross)
