@@ -181,14 +181,18 @@ func openCreated(s *session, o createOptions) (*output, error) {
 
 func archiveOptions(s *session, o createOptions) stages.ArchiveOptions {
 	host, _ := os.Hostname()
+	var skip func(*format.Token, *backends.Entry) bool
+	if len(o.sel.excluded) > 0 {
+		skip = func(t *format.Token, e *backends.Entry) bool {
+			return o.sel.excludes(t.Name.String(), e.Name.String())
+		}
+	}
 	return stages.ArchiveOptions{
 		Slots: func(ctx context.Context, keys *format.Keys) ([]format.Slot, error) {
 			slots, err := o.to.Wrap(ctx, keys)
 			return slots, slotsRefused(ctx, err)
 		},
-		Skip: func(t *format.Token, e *backends.Entry) bool {
-			return o.sel.excludes(t.Name.String(), e.Name.String())
-		},
+		Skip:    skip,
 		Sign:    o.sign,
 		Codec:   o.codec,
 		Level:   o.level,

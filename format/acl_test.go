@@ -91,8 +91,8 @@ func TestAttrDifferences(t *testing.T) {
 		def, a, w Attr
 		size      int
 	}{
-		{"the default", def, same, same, 3 + 8},
-		{"nothing of the default", def, none, none, 3 + 8 + 4*3},
+		{"the default", def, same, same, 3 + 1},
+		{"nothing of the default", def, none, none, 3 + 4*3},
 		{"another of each", def, other, other, -1},
 		{"no default", Attr{}, other, other, -1},
 		{"what is no name and no label", def, long, Attr{Known: true}, -1},

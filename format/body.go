@@ -11,7 +11,7 @@ const bodyHead = 16
 // AppendBody packs front and appends a body to dst.
 func (c *Compressor) AppendBody(dst, front, beside []byte) ([]byte, error) {
 	start := len(dst)
-	dst = slices.Grow(dst, bodyHead+len(front)+len(beside)+sealOverhead+4) // and for its seal
+	dst = slices.Grow(dst, bodyHead+len(front)+len(beside))
 	dst = append(dst, make([]byte, bodyHead)...)
 	dst, codec, err := c.pack(dst, front)
 	if err != nil {

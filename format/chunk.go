@@ -91,7 +91,7 @@ func (c *openChunk) close() Chunk {
 }
 
 // DecodeChunk reads a chunk's records into recs, which may be reused: everything
-// but their bytes and MACs. Names and metadata stay in body.
+// but their bytes and MACs. Metadata stay in body.
 func DecodeChunk(recs []Record, body []byte) (token uint32, _ []Record, err error) {
 	r := &byteReader{b: body}
 	token = r.u32()

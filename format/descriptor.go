@@ -62,7 +62,7 @@ type Token struct {
 	Model        string
 	Serial       string
 	Properties   []Property  // what the backend needs, such as format and byte order
-	Defaults     Attr        // what most entries have; MTime and DefaultACL unused
+	Defaults     Attr        // what most entries have; of MTime what is near theirs; DefaultACL unused
 	Directories  []Directory // the token's own directories, the token directory first
 	Notes        []string    // what an operator must know, such as that objects live elsewhere
 }

@@ -1,6 +1,9 @@
 package format
 
-import "slices"
+import (
+	"math/bits"
+	"slices"
+)
 
 // Details is what a record says of its object besides the fixed header. It
 // stands in clear in the metadata of a record that is not wrapped, and before
@@ -29,7 +32,7 @@ const (
 )
 
 // Append encodes d onto b. What of d.Attr equals the token's default is left
-// out, but for the time.
+// out; the time is the difference from the default's.
 func (d *Details) Append(b []byte, def Attr) []byte {
 	if d.KeyType != ClassNone {
 		b = appendU32(b, tagKeyType, d.KeyType)
@@ -50,7 +53,7 @@ func (d *Details) Append(b []byte, def Attr) []byte {
 		if !def.Known || d.Attr.GID != def.GID {
 			b = appendU32(b, tagGID, d.Attr.GID)
 		}
-		b = appendU64(b, tagMTime, uint64(d.Attr.MTime))
+		b = appendSigned(b, tagMTime, d.Attr.MTime-def.MTime)
 	}
 	for _, f := range d.Findings[:min(len(d.Findings), 64)] {
 		b = appendField(b, tagFinding, f.encode())
@@ -84,9 +87,9 @@ func (d *Details) Decode(b []byte, def Attr) error {
 		case tagGID:
 			attr.GID, err = f.u32()
 		case tagMTime:
-			var t uint64
-			t, err = f.u64()
-			attr.MTime, attr.Known = int64(t), true
+			var after int64
+			after, err = f.signed()
+			attr.MTime, attr.Known = def.MTime+after, true
 		case tagFinding:
 			var finding Finding
 			finding, err = decodeFinding(f.value)
@@ -123,4 +126,22 @@ func appendU32(b []byte, tag byte, v uint32) []byte {
 func appendU64(b []byte, tag byte, v uint64) []byte {
 	b = append(b, tag, 0, 8)
 	return be.AppendUint64(b, v)
+}
+
+// appendSigned writes v in as few bytes of two's complement as hold it, 0 in
+// none.
+func appendSigned(b []byte, tag byte, v int64) []byte {
+	n := signedLen(v)
+	b = append(b, tag, 0, byte(n))
+	for ; n > 0; n-- {
+		b = append(b, byte(v>>(8*(n-1))))
+	}
+	return b
+}
+
+func signedLen(v int64) int {
+	if v == 0 {
+		return 0
+	}
+	return bits.Len64(uint64(v^v>>63))/8 + 1
 }

@@ -82,6 +82,20 @@ func (f field) u64() (uint64, error) {
 	return be.Uint64(f.value), nil
 }
 
+// signed decodes what appendSigned wrote.
+func (f field) signed() (v int64, err error) {
+	if len(f.value) > 0 && f.value[0]&0x80 != 0 {
+		v = -1
+	}
+	for _, b := range f.value {
+		v = v<<8 | int64(b)
+	}
+	if len(f.value) > 8 || signedLen(v) != len(f.value) {
+		return 0, badf(ErrMalformed, "field %d of %d bytes, which is not its shortest form", f.tag, len(f.value))
+	}
+	return v, nil
+}
+
 // clip bounds a text that goes into a field.
 func clip(s string, n int) string {
 	if len(s) > n {

@@ -74,17 +74,11 @@ func (f FrameHeader) aad(core [32]byte) []byte {
 	return append(b, last)
 }
 
-// FrameRoom is what a body leaves free before it, so that it can be sealed
-// where it stands.
-const FrameRoom = frameHead
-
-// SealFrame makes the frame of a body that stands in b after FrameRoom bytes.
-// The frame takes b's memory.
-func (h *Header) SealFrame(b []byte, k *Keys, f FrameHeader) ([]byte, error) {
-	length := len(b) - FrameRoom + sealOverhead - 12
-	b = slices.Grow(b, sealOverhead+4)
-	be.AppendUint32(f.append(b[:0], h.Archive), uint32(length))
-	b, err := k.seal.sealInPlace(b, FrameRoom, f.aad(h.core))
+// SealFrame makes the frame of a body in b, whose memory it takes.
+func (h *Header) SealFrame(b []byte, k *Keys, f FrameHeader, body []byte) ([]byte, error) {
+	b = slices.Grow(b[:0], FrameOverhead+len(body))
+	b = be.AppendUint32(f.append(b, h.Archive), uint32(len(body)+sealOverhead-nonceSize))
+	b, err := k.seal.seal(b, body, f.aad(h.core))
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package format
 
 import (
-	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -158,15 +157,6 @@ func (a *aead) seal(dst, plain, aad []byte) ([]byte, error) {
 	return a.random.Seal(dst, nil, plain, aad), nil
 }
 
-// sealInPlace seals what stands in b from start on, where it stands.
-func (a *aead) sealInPlace(b []byte, start int, aad []byte) ([]byte, error) {
-	plain := b[start:]
-	if a.nonces != nil { // a fixed nonce goes before it, so that the text moves
-		plain = bytes.Clone(plain)
-	}
-	return a.seal(b[:start], plain, aad)
-}
-
 // open appends the plaintext of what seal made.
 func (a *aead) open(dst, sealed, aad []byte) ([]byte, error) {
 	out, err := a.random.Open(dst, nil, sealed, aad)
@@ -182,20 +172,21 @@ func newHMAC(key []byte) hash.Hash { return hmac.New(sha256.New, key) }
 type RecordMAC struct {
 	h      hash.Hash
 	header []byte
+	sum    [32]byte // not on the stack: the hash is an interface
 }
 
 // RecordMAC gives a worker its own.
 func (k *Keys) RecordMAC() *RecordMAC { return &RecordMAC{h: newHMAC(k.recordMAC)} }
 
 // Sum makes the MAC over header, metadata and payload as stored.
-func (m *RecordMAC) Sum(r *Record) (sum [32]byte) {
+func (m *RecordMAC) Sum(r *Record) [32]byte {
 	m.header = r.AppendHeader(m.header[:0], len(r.Payload))
 	m.h.Reset()
 	m.h.Write(m.header)
 	m.h.Write(r.Metadata)
 	m.h.Write(r.Payload)
-	m.h.Sum(sum[:0])
-	return sum
+	m.h.Sum(m.sum[:0])
+	return m.sum
 }
 
 // Check compares a record's MAC in constant time.
@@ -205,37 +196,4 @@ func (m *RecordMAC) Check(r *Record) error {
 		return badf(ErrAuthentic, "record %d: its MAC does not hold", r.Seq)
 	}
 	return nil
-}
-
-// PayloadWrap wraps and unwraps payloads. It belongs to one goroutine.
-type PayloadWrap struct {
-	keys *Keys
-	aad  []byte
-}
-
-// PayloadWrap gives a worker its own. Without tK it opens nothing.
-func (k *Keys) PayloadWrap() *PayloadWrap { return &PayloadWrap{keys: k} }
-
-// Wrap appends a record's wrapped payload to dst: plain is its details and its
-// own bytes, of which r.Size are the latter. The whole header is bound to it.
-func (p *PayloadWrap) Wrap(dst, plain []byte, r *Record) ([]byte, error) {
-	return p.keys.payload.seal(dst, plain, p.bind(r, len(plain)+sealOverhead))
-}
-
-// Unwrap appends details and bytes to dst.
-func (p *PayloadWrap) Unwrap(dst []byte, r *Record) ([]byte, error) {
-	if !p.keys.Restores() {
-		return dst, badf(ErrNoKey, "record %d is wrapped, and a verifier's key does not open it", r.Seq)
-	}
-	out, err := p.keys.payload.open(dst, r.Payload, p.bind(r, len(r.Payload)))
-	if err != nil {
-		return dst, badf(ErrAuthentic, "record %d: its wrap does not open", r.Seq)
-	}
-	return out, nil
-}
-
-// bind makes the additional data: archive id and the record's whole header.
-func (p *PayloadWrap) bind(r *Record, payloadLen int) []byte {
-	p.aad = r.AppendHeader(append(p.aad[:0], p.keys.archive[:]...), payloadLen)
-	return p.aad
 }

@@ -15,14 +15,14 @@ type Record struct {
 	Flags      Flags
 	Class      uint32 // CKA_CLASS, or ClassNone
 	Size       uint32 // length of the object's own bytes
-	Stored     uint32 // reverse: length of Payload, which an index chunk tells without it
+	Stored     uint32 // length of Payload, which is known before it is there
 	Name       Name
 
 	Details Details
 	Data    []byte // the object's own bytes
 
 	Metadata []byte   // as stored: details in clear, or a descriptor
-	Payload  []byte   // as stored: Data, or nonce ‖ wrapped (details ‖ Data) ‖ tag
+	Payload  []byte   // as stored: Data, or wrapped (details ‖ Data)
 	MAC      [32]byte // over header, metadata and payload
 }
 
@@ -87,6 +87,12 @@ const (
 
 // HeaderSize is the length of a record's fixed header without its name.
 const HeaderSize = 44
+
+// Where in it the entry's size and the payload's length stand.
+const (
+	sizeAt    = 28
+	payloadAt = 40
+)
 
 // Reset empties a record for reuse.
 func (r *Record) Reset() {
@@ -160,7 +166,7 @@ func (r *Record) checkHeader(n recordLengths) error {
 		return bad("kind %s in token %d", r.Kind, r.Token)
 	case r.Absent() && (n.payload != 0 || r.Size != 0 || r.Flags&Wrapped != 0):
 		return bad("an absent entry with a payload")
-	case r.Flags&Wrapped != 0 && (n.metadata != 0 || n.payload < sealOverhead+int(r.Size)):
+	case r.Flags&Wrapped != 0 && (n.metadata != 0 || n.payload < int(r.Size)):
 		return bad("a wrapped payload of %d bytes for %d", n.payload, r.Size)
 	case r.Flags&Wrapped == 0 && n.payload != int(r.Size):
 		return bad("a payload of %d bytes for %d", n.payload, r.Size)

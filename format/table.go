@@ -6,28 +6,33 @@ import "slices"
 //
 //	count u32, bytes of names u32, bytes of metadata u32,
 //	the fixed headers transposed (byte 0 of each, byte 1 of each, …),
-//	the names, the metadata
+//	the names transposed (byte 0 of each that has one, …), the metadata
 //
 // with each sequence number written as the difference from the one before,
-// the first from 0. Transposed, what all headers have in common compresses to
+// the first from 0, and each payload's length as the difference from the
+// entry's own size. Transposed, what all headers have in common compresses to
 // nothing.
 type table struct {
 	rows, names, metadata []byte
+	lengths               []uint16 // of names
 	count                 int
 	last                  uint64
 }
 
 func (t *table) reset() {
-	*t = table{rows: t.rows[:0], names: t.names[:0], metadata: t.metadata[:0]}
+	*t = table{rows: t.rows[:0], names: t.names[:0], metadata: t.metadata[:0], lengths: t.lengths[:0]}
 }
 
 // add takes a record whose metadata and payload are final.
 func (t *table) add(r *Record) {
 	start := len(t.rows)
 	t.rows = r.AppendHeader(t.rows, len(r.Payload))[:start+HeaderSize]
-	be.PutUint64(t.rows[start:], r.Seq-t.last)
+	row := t.rows[start:]
+	be.PutUint64(row, r.Seq-t.last)
+	be.PutUint32(row[payloadAt:], uint32(len(r.Payload))-r.Size)
 	t.last = r.Seq
 	t.names = append(t.names, r.Name...)
+	t.lengths = append(t.lengths, uint16(len(r.Name)))
 	t.metadata = append(t.metadata, r.Metadata...)
 	t.count++
 }
@@ -40,8 +45,39 @@ func (t *table) append(b []byte) []byte {
 	start := len(b)
 	b = append(b, t.rows...) // for the room
 	transpose(b[start:], t.rows, HeaderSize)
+	start = len(b)
 	b = append(b, t.names...)
+	transposeNames(b[start:], t.names, t.lengths, false)
 	return append(b, t.metadata...)
+}
+
+// transposeNames writes to dst byte 0 of every name that has one, then byte 1 of
+// every name that has one, and so on; or back.
+func transposeNames(dst, src []byte, lengths []uint16, back bool) {
+	type name struct{ at, end int }
+	left := make([]name, len(lengths))
+	at := 0
+	for i, n := range lengths {
+		left[i] = name{at, at + int(n)}
+		at += int(n)
+	}
+	for k := 0; len(left) > 0; {
+		longer := left[:0]
+		for _, l := range left {
+			if l.at == l.end {
+				continue
+			}
+			if back {
+				dst[l.at] = src[k]
+			} else {
+				dst[k] = src[l.at]
+			}
+			k++
+			l.at++
+			longer = append(longer, l)
+		}
+		left = longer
+	}
 }
 
 // transpose writes byte i of every row, for each i, to dst.
@@ -55,8 +91,8 @@ func transpose(dst, rows []byte, width int) {
 	}
 }
 
-// decodeTable reads a table off b into recs, reusing it; names and metadata
-// stay in b. It gives what follows the table, too.
+// decodeTable reads a table off b into recs, reusing it; metadata stay in b. It
+// gives what follows the table, too.
 func decodeTable(b []byte, recs []Record) ([]Record, []byte, error) {
 	recs = recs[:0]
 	r := &byteReader{b: b}
@@ -65,12 +101,14 @@ func decodeTable(b []byte, recs []Record) ([]Record, []byte, error) {
 		return nil, nil, badf(ErrMalformed, "a table of %d records", count)
 	}
 	planes := r.bytes(count * HeaderSize)
-	names := r.bytes(nameBytes)
+	transposed := r.bytes(nameBytes)
 	metadata := r.bytes(metaBytes)
 	if r.err != nil {
 		return nil, nil, r.err
 	}
 	recs = slices.Grow(recs, count) // whose headers are there
+	lengths := make([]uint16, count)
+	total := 0
 	var row [HeaderSize]byte
 	last := uint64(0)
 	for j := range count {
@@ -83,25 +121,33 @@ func decodeTable(b []byte, recs []Record) ([]Record, []byte, error) {
 		}
 		last += delta
 		be.PutUint64(row[:], last)
+		be.PutUint32(row[payloadAt:], be.Uint32(row[payloadAt:])+be.Uint32(row[sizeAt:]))
 		recs = append(recs, Record{})
 		rec := &recs[j]
 		n, err := rec.decodeHeader(row[:])
 		if err != nil {
 			return nil, nil, err
 		}
-		if n.name > len(names) || n.metadata > len(metadata) {
+		total += n.name
+		if total > nameBytes || n.metadata > len(metadata) {
 			return nil, nil, badf(ErrMalformed, "record %d: name or metadata is not there", rec.Seq)
 		}
-		rec.Name, names = Name(names[:n.name:n.name]), names[n.name:]
+		lengths[j] = uint16(n.name)
 		rec.Metadata, metadata = metadata[:n.metadata:n.metadata], metadata[n.metadata:]
-		if n.name > 0 {
-			if err := rec.Name.Check(); err != nil {
-				return nil, nil, err
-			}
-		}
 	}
-	if len(names)+len(metadata) > 0 {
+	if total < nameBytes || len(metadata) > 0 {
 		return nil, nil, badf(ErrMalformed, "names or metadata of no record")
+	}
+	names := make([]byte, nameBytes)
+	transposeNames(names, transposed, lengths, true)
+	for j, n := range lengths {
+		if n == 0 {
+			continue
+		}
+		recs[j].Name, names = Name(names[:n:n]), names[n:]
+		if err := recs[j].Name.Check(); err != nil {
+			return nil, nil, err
+		}
 	}
 	return recs, r.b, nil
 }
@@ -113,8 +159,8 @@ type Packer struct {
 	front []byte
 }
 
-// Pack encodes records whose metadata, payload and MAC are final. The payloads
-// of the wrapped ones stand in beside already, in order; the MACs are added.
+// Pack encodes records whose metadata, payload and MAC are final. Beside holds
+// what Wrap made of the wrapped ones' payloads; the MACs are added.
 func (p *Packer) Pack(recs []Record, beside []byte) (front, newBeside []byte) {
 	p.table.reset()
 	for i := range recs {
@@ -141,6 +187,10 @@ func Unpack(recs []Record, front, beside []byte) ([]Record, error) {
 		return nil, badf(ErrMalformed, "a block of %d bytes with several records", len(front)+len(beside))
 	}
 	f, b := &byteReader{b: rest}, &byteReader{b: beside}
+	wrapped := anyWrapped(recs)
+	if wrapped {
+		b.bytes(nonceSize)
+	}
 	for i := range recs {
 		if recs[i].Flags&Wrapped != 0 {
 			recs[i].Payload = b.bytes(int(recs[i].Stored))
@@ -151,8 +201,11 @@ func Unpack(recs []Record, front, beside []byte) ([]Record, error) {
 			return nil, badf(ErrMalformed, "record %d follows %d", recs[i].Seq, recs[i-1].Seq)
 		}
 	}
+	if wrapped {
+		b.bytes(sealOverhead - nonceSize)
+	}
 	for i := range recs {
-		copy(recs[i].MAC[:], b.bytes(32))
+		copy(recs[i].MAC[:], b.bytes(macSize))
 	}
 	if err := f.end("the records"); err != nil {
 		return nil, err

@@ -63,7 +63,7 @@ func Archive(ctx context.Context, w io.Writer, inputs []Input, o ArchiveOptions)
 		w:      w,
 		header: header,
 		keys:   keys,
-		codec:  format.Compressor{Codec: o.Codec, Level: o.Level},
+		codec:  format.Compressor{Codec: o.Codec, Level: max(o.Level, indexLevel)},
 		ledger: format.NewLedger(),
 	}
 	if o.Sign != nil {

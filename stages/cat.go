@@ -165,7 +165,10 @@ func (a *opened) release(h *held, name string, o OpenOptions, w io.Writer) error
 		return err
 	}
 	r := &b.Records[h.index]
-	if err := newWrap(a.keys, nil).unwrap(&b, r, h.token.Defaults); err != nil {
+	if err := newWrap(a.keys, nil).unwrap(&b); err != nil {
+		return err
+	}
+	if err := splitDetails(r, h.token.Defaults); err != nil {
 		return err
 	}
 	if err := writeEntry(w, name, r); err != nil {

@@ -2,7 +2,6 @@ package stages
 
 import (
 	"context"
-	"slices"
 
 	"tokar/format"
 )
@@ -17,16 +16,11 @@ type compress struct {
 func (s *compress) Forward(_ context.Context, b *Batch) (err error) {
 	var front []byte
 	front, b.beside = s.packer.Pack(b.Records, b.beside)
-	b.Frame, err = s.codec.AppendBody(frameRoom(b.Frame), front, b.beside)
+	b.body, err = s.codec.AppendBody(b.body[:0], front, b.beside)
 	if len(front) > largePart {
 		*s = compress{codec: format.Compressor{Codec: s.codec.Codec, Level: s.codec.Level}}
 	}
 	return err
-}
-
-// frameRoom empties b but for what a frame needs before its body.
-func frameRoom(b []byte) []byte {
-	return slices.Grow(b[:0], format.FrameRoom)[:format.FrameRoom]
 }
 
 // Reverse leaves a block that is no data block as its plaintext, in front.

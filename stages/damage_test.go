@@ -156,11 +156,11 @@ func TestFailsTheSameWay(t *testing.T) {
 		}
 		r.MAC = keys.RecordMAC().Sum(&r)
 		front, beside := p.Pack([]format.Record{r}, nil)
-		body, err := c.AppendBody(make([]byte, format.FrameRoom), front, beside)
+		body, err := c.AppendBody(nil, front, beside)
 		if err != nil {
 			t.Fatal(err)
 		}
-		frame, err := h.SealFrame(body, keys, format.FrameHeader{Kind: format.DataBlock, Number: uint64(number), Last: true})
+		frame, err := h.SealFrame(nil, keys, format.FrameHeader{Kind: format.DataBlock, Number: uint64(number), Last: true}, body)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package stages
 
 import (
 	"context"
+	"hash/maphash"
 	"io"
 	"iter"
 	"sync"
@@ -11,7 +12,7 @@ import (
 )
 
 const (
-	batchEntries = 256
+	batchEntries = 192
 	// A token's end comes so many batches after its last entry: by then others
 	// have read those entries, and nobody waits. It is a constant, so that the
 	// order of records does not depend on the number of workers.
@@ -45,16 +46,22 @@ type tokenRun struct {
 	info    *format.Token
 	list    func() (backends.Entry, error, bool)
 	stop    func()
-	seqs    map[string]uint64 // of what can be read again
 
 	planned   uint64   // entries listed so far
 	replaced  []uint64 // of them, superseded later
 	unread    unread
 	last      uint64 // batch of the last entry planned
+	rechecks  bool   // it is a Rechecker
 	rechecked bool
+	listed    []listed // what it may find changed
+	seqs      map[uint64]uint64
 	changed   []backends.Entry
 	stable    bool
 }
+
+// listed is an entry's name and kind, hashed, and its sequence number. That is
+// a map only once something has changed, which is rare.
+type listed struct{ key, seq uint64 }
 
 // entries is the source of every forward run: it lists tokens' entries in order
 // and gives each record its sequence number.
@@ -124,9 +131,7 @@ func (e *entries) open(ctx context.Context, b *Batch) error {
 	}
 	e.tokens++
 	t := &tokenRun{number: e.tokens, backend: in.Backend, token: token, info: token.Info(), stable: true}
-	if _, again := token.(backends.Rechecker); again {
-		t.seqs = map[string]uint64{}
-	}
+	_, t.rechecks = token.(backends.Rechecker)
 	t.list, t.stop = iter.Pull2(token.Entries(ctx))
 	t.last = e.batch
 	e.current = t
@@ -156,18 +161,41 @@ func (e *entries) planEntry(b *Batch, t *tokenRun, entry backends.Entry) {
 		return
 	}
 	p := planned{kind: entry.Kind, run: t, entry: entry, supersedes: format.NoSeq}
-	if t.seqs != nil {
-		key := string(rune(entry.Kind)) + string(entry.Name)
-		if earlier, again := t.seqs[key]; again {
-			p.supersedes = earlier
-			t.replaced = append(t.replaced, earlier)
-		}
-		t.seqs[key] = e.seq
+	switch {
+	case t.rechecked:
+		p.supersedes = t.replace(&entry, e.seq)
+	case t.rechecks:
+		t.listed = append(t.listed, listed{entryKey(&entry), e.seq})
 	}
 	t.planned++
 	t.last = e.batch
 	t.unread.add()
 	e.plan(b, p)
+}
+
+var entrySeed = maphash.MakeSeed()
+
+func entryKey(e *backends.Entry) uint64 {
+	return maphash.Bytes(entrySeed, e.Name) ^ uint64(e.Kind)
+}
+
+// replace tells what the entry, read again as seq, supersedes.
+func (t *tokenRun) replace(e *backends.Entry, seq uint64) (earlier uint64) {
+	if t.seqs == nil {
+		t.seqs = make(map[uint64]uint64, len(t.listed))
+		for _, l := range t.listed {
+			t.seqs[l.key] = l.seq
+		}
+		t.listed = nil
+	}
+	earlier, again := t.seqs[entryKey(e)]
+	if !again {
+		earlier = format.NoSeq
+	} else {
+		t.replaced = append(t.replaced, earlier)
+	}
+	t.seqs[entryKey(e)] = seq
+	return earlier
 }
 
 // end waits until every entry of t is read, asks what changed meanwhile, plans

@@ -100,9 +100,9 @@ func (s *resealed) archive(t *testing.T, frames []resealedFrame, author bool) []
 				f.front = s.prove(f.front, dir)
 			}
 		}
-		b, err := c.AppendBody(make([]byte, format.FrameRoom), f.front, f.beside)
+		b, err := c.AppendBody(nil, f.front, f.beside)
 		if err == nil {
-			b, err = s.header.SealFrame(b, s.keys, f.FrameHeader)
+			b, err = s.header.SealFrame(nil, s.keys, f.FrameHeader, b)
 		}
 		if err != nil {
 			t.Skip(err)

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -27,6 +28,7 @@ type lookup struct {
 	table  []byte
 	held   format.DirEntry // the data frame whose records are unpacked
 	recs   []format.Record
+	given  format.Record
 	unwrap *wrap
 	batch  Batch
 	infos  map[uint32]*format.Token // some, for a chunk can be asked again
@@ -249,8 +251,8 @@ func (l *lookup) record(want *format.Record) (*format.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.batch.arena = l.batch.arena[:0]
-	return r, l.unwrap.unwrap(&l.batch, r, info.Defaults)
+	l.given = *r // a record can be asked for again
+	return &l.given, splitDetails(&l.given, info.Defaults)
 }
 
 // data reads a data frame and proves it.
@@ -262,12 +264,16 @@ func (l *lookup) data(e format.DirEntry) error {
 	if err != nil {
 		return err
 	}
-	recs, err := format.Unpack(l.batch.Records, front, append([]byte(nil), l.batch.beside...))
+	l.batch.beside = bytes.Clone(l.batch.beside)
+	recs, err := format.Unpack(l.batch.Records, front, l.batch.beside)
 	if l.batch.Records = recs; err != nil {
 		return err
 	}
 	if len(recs) != int(e.Count) || recs[0].Seq != e.First || format.DataDigest(recs) != e.D {
 		return fmt.Errorf("%w: %s is not the one that the directory lists", format.ErrAuthentic, e.FrameHeader)
+	}
+	if err := l.unwrap.unwrap(&l.batch); err != nil {
+		return err
 	}
 	l.held, l.recs = e, recs
 	return nil

@@ -6,14 +6,14 @@ import (
 	"tokar/format"
 )
 
-// seal ⇄ open: a part's body into its frame, where it stands.
+// seal ⇄ open: a part's body into its frame.
 type seal struct {
 	header *format.Header
 	keys   *format.Keys
 }
 
 func (s *seal) Forward(_ context.Context, b *Batch) (err error) {
-	b.Frame, err = s.header.SealFrame(b.Frame, s.keys, b.FrameHeader)
+	b.Frame, err = s.header.SealFrame(b.Frame, s.keys, b.FrameHeader, b.body)
 	return err
 }
 

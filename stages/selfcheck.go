@@ -20,7 +20,8 @@ type selfCheck struct {
 	body, front []byte
 	recs        []format.Record
 	codec       format.Compressor
-	plain, want []byte
+	plain       []byte // of the wrapped payloads
+	have, want  []byte
 }
 
 var errSelfCheck = errors.New("what was written does not open to what was read: faulty memory, or a bug in tokar; the archive is not usable")
@@ -50,10 +51,19 @@ func (s *selfCheck) check(b *Batch) error {
 		return errSelfCheck
 	}
 	s.recs = recs
-	first := b.at - len(b.Records)
+	defer func() { clear(s.plain) }()
+	if s.plain, err = s.payloads.Unwrap(s.plain[:0], recs, beside); err != nil {
+		return errSelfCheck
+	}
+	first, plain := b.at-len(b.Records), s.plain
 	for i := range recs {
-		if !s.same(&recs[i], &b.Records[i], b.planned[first+i].run) {
-			return fmt.Errorf("record %d (%s): %w", recs[i].Seq, b.Records[i].Name, errSelfCheck)
+		r := &recs[i]
+		r.Data = r.Payload
+		if r.Flags&format.Wrapped != 0 {
+			r.Data, plain = plain[:r.Stored], plain[r.Stored:]
+		}
+		if !s.same(r, &b.Records[i], b.planned[first+i].run) {
+			return fmt.Errorf("record %d (%s): %w", r.Seq, b.Records[i].Name, errSelfCheck)
 		}
 	}
 	return nil
@@ -64,22 +74,20 @@ func (s *selfCheck) Reverse(context.Context, *Batch) error { return nil }
 
 // same compares a record that was opened with the one that was read.
 func (s *selfCheck) same(got, want *format.Record, run *tokenRun) bool {
-	s.plain = got.AppendHeader(s.plain[:0], len(got.Payload))
+	s.have = got.AppendHeader(s.have[:0], len(got.Payload))
 	s.want = want.AppendHeader(s.want[:0], len(want.Payload))
-	if !bytes.Equal(s.plain, s.want) || !bytes.Equal(got.Metadata, want.Metadata) || got.MAC != want.MAC {
+	if !bytes.Equal(s.have, s.want) || !bytes.Equal(got.Metadata, want.Metadata) || got.MAC != want.MAC {
 		return false
 	}
-	if want.Flags&format.Wrapped == 0 {
-		return bytes.Equal(got.Payload, want.Data)
+	data := got.Data
+	if want.Flags&format.Wrapped != 0 {
+		s.want = want.Details.Append(s.want[:0], run.info.Defaults)
+		rest, same := bytes.CutPrefix(data, s.want)
+		clear(s.want)
+		if !same {
+			return false
+		}
+		data = rest
 	}
-	var err error
-	if s.plain, err = s.payloads.Unwrap(s.plain[:0], got); err != nil {
-		return false
-	}
-	s.want = want.Details.Append(s.want[:0], run.info.Defaults)
-	rest, same := bytes.CutPrefix(s.plain, s.want)
-	same = same && bytes.Equal(rest, want.Data)
-	clear(s.plain)
-	clear(s.want)
-	return same
+	return bytes.Equal(data, want.Data)
 }

@@ -45,7 +45,7 @@ type Batch struct {
 	metadata []byte // forward: details in clear
 	beside   []byte // wrapped payloads and MACs
 	front    []byte // reverse: packed records, or an index, directory or end block's plaintext
-	body     []byte // reverse
+	body     []byte // what is sealed
 
 	turn <-chan struct{} // closed when all batches before this one are through
 }

@@ -30,6 +30,7 @@ type forge struct {
 	// Hooks, in the order in which they are called. Each may be nil.
 	onHeader    func(*forgedHeader)
 	onCopy      func(*forgedHeader) // the end copy, a header of its own then
+	onWrap      func([]byte)        // of each part that has one: nonce, payloads, tag
 	onTable     func(*forgedTable)  // of each data and index frame
 	onFront     func(*forgedFrame)  // front and beside are there
 	onFrames    func([]*forgedFrame) []*forgedFrame
@@ -185,7 +186,7 @@ type forgedRecord struct {
 	lenName    *uint16
 	lenMeta    *uint32
 	lenPayload *uint32
-	breakWrap  bool
+	breakWrap  bool // of its part
 	breakMAC   bool
 	wrapAs     string // name in the AAD of the wrap, if another
 
@@ -214,24 +215,48 @@ func (r *forgedRecord) fixed(seq uint64, payload int) []byte {
 		u32(or(r.lenMeta, uint32(len(r.metadata())))), u32(or(r.lenPayload, uint32(payload))))
 }
 
-func (f *forge) finish(r *forgedRecord) {
-	r.payload = r.data
-	if r.flags&format.Wrapped != 0 {
-		plain := join(r.details, r.data)
+// finish wraps the payloads of a part and makes its MACs; it gives what stands
+// beside for the wrapped ones.
+func (f *forge) finish(recs []*forgedRecord) (wrap []byte) {
+	var wrapped []*forgedRecord
+	var plain []byte
+	aad := f.id[:]
+	broken := byte(0)
+	for _, r := range recs {
+		r.payload = r.data
+		if r.flags&format.Wrapped == 0 {
+			continue
+		}
+		wrapped = append(wrapped, r)
+		r.payload = join(r.details, r.data) // for its length
+		plain = join(plain, r.payload)
 		name := r.name
 		if r.wrapAs != "" {
 			name = r.wrapAs
 		}
-		aad := join(f.id[:], r.fixed(r.seq, len(plain)+28), []byte(name))
-		r.payload = f.seal(f.key(f.tK, "tK payload"), plain, aad)
+		aad = join(aad, r.fixed(r.seq, len(r.payload)), []byte(name))
 		if r.breakWrap {
-			r.payload[len(r.payload)-1] ^= 1
+			broken = 1
 		}
 	}
-	r.mac = hmacOf(f.key(f.mK, "mK record MAC"), r.fixed(r.seq, len(r.payload)), []byte(r.name), r.metadata(), r.payload)
-	if r.breakMAC {
-		r.mac[0] ^= 1
+	if len(wrapped) > 0 {
+		wrap = f.seal(f.key(f.tK, "tK payload"), plain, aad)
+		wrap[len(wrap)-1] ^= broken
+		if f.onWrap != nil {
+			f.onWrap(wrap)
+		}
 	}
+	at := 12
+	for _, r := range wrapped {
+		r.payload, at = wrap[at:at+len(r.payload)], at+len(r.payload)
+	}
+	for _, r := range recs {
+		r.mac = hmacOf(f.key(f.mK, "mK record MAC"), r.fixed(r.seq, len(r.payload)), []byte(r.name), r.metadata(), r.payload)
+		if r.breakMAC {
+			r.mac[0] ^= 1
+		}
+	}
+	return wrap
 }
 
 // forgedPart is one data frame: how many records it takes.
@@ -272,7 +297,7 @@ type forgedTable struct {
 	part            uint32
 	count           uint32
 	rows            [][]byte
-	names, metadata []byte
+	names, metadata []byte // names are transposed
 	lenNames        *uint32
 	lenMetadata     *uint32
 	after           []byte // after the whole front
@@ -282,10 +307,19 @@ func (f *forge) table(fr *forgedFrame) *forgedTable {
 	t := &forgedTable{kind: fr.kind, number: fr.number, part: fr.part, count: uint32(len(fr.recs))}
 	last := uint64(0)
 	for _, r := range fr.recs {
-		t.rows = append(t.rows, r.fixed(r.seq-last, len(r.payload)))
+		row := r.fixed(r.seq-last, len(r.payload))
+		binary.BigEndian.PutUint32(row[40:], binary.BigEndian.Uint32(row[40:])-binary.BigEndian.Uint32(row[28:]))
+		t.rows = append(t.rows, row)
 		last = r.seq
-		t.names = append(t.names, r.name...)
 		t.metadata = append(t.metadata, r.metadata()...)
+	}
+	for i, more := 0, true; more; i++ {
+		more = false
+		for _, r := range fr.recs {
+			if i < len(r.name) {
+				t.names, more = append(t.names, r.name[i]), true
+			}
+		}
 	}
 	if f.onTable != nil {
 		f.onTable(t)
@@ -307,9 +341,7 @@ func (f *forge) dataFront(fr *forgedFrame) {
 	t := f.table(fr)
 	fr.front = t.encode()
 	for _, r := range fr.recs {
-		if r.flags&format.Wrapped != 0 {
-			fr.beside = append(fr.beside, r.payload...)
-		} else {
+		if r.flags&format.Wrapped == 0 {
 			fr.front = append(fr.front, r.payload...)
 		}
 	}
@@ -356,6 +388,7 @@ func (f *forge) frames() []*forgedFrame {
 			number++
 		}
 		rest = rest[p.records:]
+		fr.beside = f.finish(fr.recs)
 		f.dataFront(fr)
 		all = append(all, fr)
 		for _, r := range fr.recs {
@@ -511,9 +544,6 @@ func (f *forge) build() []byte {
 	head, f.core = h.encode(f)
 	stored := [][]byte{head}
 
-	for _, r := range f.records {
-		f.finish(r)
-	}
 	frames := f.frames()
 	for _, fr := range frames {
 		f.pack(fr)

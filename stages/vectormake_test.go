@@ -294,7 +294,7 @@ func forgedRecords() []*forgedRecord {
 	archive := join(field(1, u64(1_700_000_000)), field(2, []byte("h")))
 	token := field(1, []byte("m"))
 	details := func(label string) []byte {
-		return join(field(2, []byte(label)), field(4, u32(0o640)), field(7, u64(5)))
+		return join(field(2, []byte(label)), field(4, u32(0o640)), field(7, []byte{5}))
 	}
 	recs := []*forgedRecord{
 		{kind: format.KindArchive, details: archive, class: format.ClassNone},
@@ -465,12 +465,21 @@ func (m *vectorMaker) forgedGood() {
 		}
 		f.records[1].details = join(field(1, []byte("m")), field(7, fullAttr(0, name, name, aclOf(users, ""), "", label)),
 			field(8, fullAttr(0, name, name, aclOf(users, ""), aclOf("", ace(8, 0, 1, name)), label)))
-		f.records[3].details = join(field(7, u64(0)), field(9, []byte(name[1:])), field(12, []byte(label[1:])))
+		f.records[3].details = join(field(7, nil), field(9, []byte(name[1:])), field(12, []byte(label[1:])))
 	})
 	m.forged("good-uneven-attributes", "a mode without a time, defaults repeated, a label longer than writers make", "oooo", func(f *forge) {
 		f.records[1].details = join(field(1, []byte("m")), field(7, attr(0o660)), field(8, attr(0o770)), field(8, append(attr(0o700), "a\x00b"...)))
 		f.records[3].details = join(field(2, bytes.Repeat([]byte("l"), 65535)), field(4, u32(0o17777)))
-		f.records[4].details = join(field(4, u32(0o660)), field(5, u32(1)), field(6, u32(2)), field(7, u64(9)))
+		f.records[4].details = join(field(4, u32(0o660)), field(5, u32(1)), field(6, u32(2)), field(7, []byte{9}))
+	})
+	m.forged("good-times", "times as differences of 0 to 8 bytes, above and below the default", "oooo", func(f *forge) {
+		f.records[1].details = join(field(1, []byte("m")), field(7, join(u32(0o660), u32(1), u32(2), u64(1<<63-1), make([]byte, 8))))
+		for i, b := range []string{"", "\x7f", "\x00\x80", "\x80", "\xff\x7f", "\x7f\xff\xff\xff", "\x80\x00\x00\x00", "\x00\x80\x00\x00\x00\x00\x00\x00", "\x80\x00\x00\x00\x00\x00\x00\x00"} {
+			r := object(1, fmt.Sprintf("2000000%d", i))
+			r.details = field(7, []byte(b))
+			f.insert(5+i, r)
+		}
+		f.records[14].details = endOf(12, 12)
 	})
 }
 
@@ -480,9 +489,9 @@ func withNamesListsLabel(f *forge) {
 	inherit := ace(1, 7, format.NoID, "") + ace(4, 5, format.NoID, "") + ace(32, 0, format.NoID, "")
 	f.records[1].details = join(field(1, []byte("m")), field(7, fullAttr(0o660, "root", "pkcs11", usual, "", label)),
 		field(8, fullAttr(0o770, "root", "pkcs11", "", inherit, label)), field(8, append(fullAttr(0o700, "", "", usual, usual, ""), "a"...)))
-	f.records[3].details = join(field(5, u32(7)), field(7, u64(5)), field(9, []byte("ann")), field(10, nil),
+	f.records[3].details = join(field(5, u32(7)), field(7, []byte{5}), field(9, []byte("ann")), field(10, nil),
 		field(11, []byte(aclOf(ace(2, 0, 0, "")+ace(2, 7, 9, "x y"), ace(8, 4, 1, "")+ace(8, 4, 2, "crypto")))), field(12, []byte("\xff:\x01")))
-	f.records[4].details = join(field(7, u64(5)), field(8, join(u64(^uint64(0)), []byte("k\x00f\x00m"))), field(9, nil), field(10, nil), field(11, nil), field(12, nil))
+	f.records[4].details = join(field(7, []byte{5}), field(8, join(u64(^uint64(0)), []byte("k\x00f\x00m"))), field(9, nil), field(10, nil), field(11, nil), field(12, nil))
 }
 
 func zstdOf(front []byte) []byte {

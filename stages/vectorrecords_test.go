@@ -201,6 +201,15 @@ func (m *vectorMaker) hostileRecords() {
 	r("mac", "a record's MAC does not hold", "AAoA", 4, func(r *forgedRecord) { r.breakMAC = true })
 	r("wrap", "a wrap that does not open", "AooA", 4, func(r *forgedRecord) { r.breakWrap = true })
 	r("wrap-renamed", "a wrap made under another name", "AooA", 4, func(r *forgedRecord) { r.wrapAs = "00000009" })
+	m.forged("record-wraps-swapped", "two wrapped payloads changed places, with MACs that fit", "AooA", func(f *forge) {
+		f.records[2].data, f.records[2].flags = []byte("private"), f.records[2].flags|format.Private
+		f.onWrap = func(wrap []byte) {
+			if len(wrap) == 12+7+len(f.records[4].details)+7+16 {
+				copy(wrap[12:], join(wrap[19:len(wrap)-16], wrap[12:19]))
+			}
+		}
+		f.parts = []forgedPart{{6, true}, {3, true}}
+	})
 	m.forged("record-wrapped-metadata", "a wrapped record with metadata in clear", "MMoM", func(f *forge) {
 		f.records[4].lenMeta = ptr(uint32(5))
 		f.onTable = func(t *forgedTable) {
@@ -342,14 +351,17 @@ func (m *vectorMaker) hostileFields() {
 	acl("long", "129 entries", aclOf(many, ""))
 	fields("wrapped-acl", "an access control list out of order inside a wrap", "MooM", 4, field(11, []byte(aclOf("", "")+aclOf("", "")[:9])))
 	fields("public-type", "a key type of three bytes", "MMoM", 3, field(1, make([]byte, 3)))
-	fields("public-time", "a time of nine bytes", "MMoM", 3, field(7, make([]byte, 9)))
-	fields("public-mode", "a mode of more than twelve bits", "MMoM", 3, field(4, u32(0o10000)), field(7, u64(0)))
+	fields("public-time", "a time of nine bytes", "MMoM", 3, field(7, bytes.Repeat([]byte{1}, 9)))
+	fields("public-time-zero", "a time of 0 in one byte", "MMoM", 3, field(7, []byte{0}))
+	fields("public-time-padded", "a time with a byte 0 too much", "MMoM", 3, field(7, []byte{0, 127}))
+	fields("public-time-padded-below", "a time below the default with a byte FF too much", "MMoM", 3, field(7, []byte{255, 128}))
+	fields("public-mode", "a mode of more than twelve bits", "MMoM", 3, field(4, u32(0o10000)), field(7, nil))
 	fields("public-label-twice", "a label twice", "MMoM", 3, field(2, []byte("a")), field(2, []byte("a")))
 	fields("public-finding-short", "a finding of seven bytes", "MMoM", 3, field(8, make([]byte, 7)))
 	fields("public-finding-parts", "a finding with one zero byte", "MMoM", 3, field(8, join(u64(0), []byte("kind\x00file"))))
 	fields("wrapped-critical", "a critical field inside a wrap", "UooU", 4, field(127, nil))
 	fields("wrapped-cut", "a field that runs over the end of the details inside a wrap", "MooM", 4, []byte{2, 0, 9, 'x'})
-	fields("wrapped-order", "fields out of order inside a wrap", "MooM", 4, field(7, u64(0)), field(2, []byte("a")))
+	fields("wrapped-order", "fields out of order inside a wrap", "MooM", 4, field(7, nil), field(2, []byte("a")))
 }
 
 func (m *vectorMaker) hostileIndexes() {

@@ -20,8 +20,8 @@ func newWrap(k *format.Keys, t *tokens) *wrap {
 	return &wrap{keys: k, payloads: k.PayloadWrap(), tokens: t}
 }
 
-func (s *wrap) Forward(_ context.Context, b *Batch) error {
-	b.beside, b.metadata = grow(b.beside, s.room(b)), b.metadata[:0]
+func (s *wrap) Forward(_ context.Context, b *Batch) (err error) {
+	b.metadata, s.plain = b.metadata[:0], s.plain[:0]
 	defer func() {
 		clear(s.plain[:cap(s.plain)])
 		s.plain = slim(s.plain)
@@ -40,46 +40,29 @@ func (s *wrap) Forward(_ context.Context, b *Batch) error {
 			r.Payload = r.Data
 			continue
 		}
-		s.plain = append(r.Details.Append(s.plain[:0], def), r.Data...)
-		start := len(b.beside)
-		var err error
-		if b.beside, err = s.payloads.Wrap(b.beside, s.plain, r); err != nil {
-			return err
-		}
-		r.Payload = b.beside[start:len(b.beside):len(b.beside)]
+		start := len(s.plain)
+		s.plain = append(r.Details.Append(s.plain, def), r.Data...)
+		r.Stored = uint32(len(s.plain) - start)
 	}
-	return nil
-}
-
-// room is about what a part's wrapped payloads and MACs need. The seal grows
-// its destination to the byte, so it must not have to, time and again.
-func (s *wrap) room(b *Batch) int {
-	const details, nonceTagMAC = 256, 12 + 16 + 32
-	n := 0
-	for i := range b.Records {
-		n += nonceTagMAC
-		if r := &b.Records[i]; r.Flags&format.Wrapped != 0 {
-			n += len(r.Data) + details
-		}
-	}
-	return n
+	// The seal grows its destination to the byte, and the MACs come behind it.
+	const nonceAndTag, mac = 12 + 16, 32
+	b.beside = grow(b.beside, nonceAndTag+len(s.plain)+mac*len(b.Records))
+	b.beside, err = s.payloads.Wrap(b.beside, s.plain, b.Records)
+	return err
 }
 
 // Reverse takes the descriptors first, so that whoever waits for a token of
 // this part need not wait for its payloads.
 func (s *wrap) Reverse(ctx context.Context, b *Batch) error {
-	need := 0
 	for i := range b.Records {
-		r := &b.Records[i]
-		if r.Flags&format.Wrapped != 0 {
-			need += len(r.Payload)
-		}
-		if err := s.tokens.describe(r, b.ordinal); err != nil {
+		if err := s.tokens.describe(&b.Records[i], b.ordinal); err != nil {
 			return err
 		}
 	}
 	s.tokens.pass(b.ordinal)
-	b.arena = grow(b.arena, need)
+	if err := s.unwrap(b); err != nil {
+		return err
+	}
 	for i := range b.Records {
 		r := &b.Records[i]
 		if r.Kind.Descriptor() {
@@ -89,30 +72,42 @@ func (s *wrap) Reverse(ctx context.Context, b *Batch) error {
 		if err != nil {
 			return err
 		}
-		if err := s.unwrap(b, r, t.info.Defaults); err != nil {
+		if err := splitDetails(r, t.info.Defaults); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unwrap sets a record's details and bytes, as far as the key at hand opens
-// them.
-func (s *wrap) unwrap(b *Batch, r *format.Record, def format.Attr) error {
-	if r.Flags&format.Wrapped == 0 {
-		r.Data = r.Payload
-		return r.Details.Decode(r.Metadata, def)
+// unwrap sets the records' bytes, as far as the key at hand opens them; what
+// was wrapped has its details before them.
+func (s *wrap) unwrap(b *Batch) (err error) {
+	var plain []byte
+	if s.keys.Restores() {
+		b.arena, err = s.payloads.Unwrap(grow(b.arena, len(b.beside)), b.Records, b.beside)
+		plain = b.arena
 	}
-	if !s.keys.Restores() {
+	for i := range b.Records {
+		switch r := &b.Records[i]; {
+		case r.Flags&format.Wrapped == 0:
+			r.Data = r.Payload
+		case err == nil && s.keys.Restores():
+			r.Data, plain = plain[:r.Stored:r.Stored], plain[r.Stored:]
+		}
+	}
+	return err
+}
+
+// splitDetails takes the details off what unwrap gave, or reads the metadata.
+func splitDetails(r *format.Record, def format.Attr) error {
+	switch {
+	case r.Flags&format.Wrapped == 0:
+		return r.Details.Decode(r.Metadata, def)
+	case r.Data == nil: // a verifier's key
 		return nil
 	}
-	start := len(b.arena)
-	var err error
-	if b.arena, err = s.payloads.Unwrap(b.arena, r); err != nil {
-		return err
-	}
-	plain := b.arena[start:len(b.arena):len(b.arena)]
-	split := len(plain) - int(r.Size)
+	split := len(r.Data) - int(r.Size)
+	plain := r.Data
 	r.Data = plain[split:]
 	return r.Details.Decode(plain[:split], def)
 }

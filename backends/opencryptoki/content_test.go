@@ -87,9 +87,26 @@ func TestPublic(t *testing.T) {
 		for _, r := range records {
 			public, _ := v.Validate(r)
 			class := r.Class == cryptoki.CKO_CERTIFICATE || r.Class == cryptoki.CKO_PUBLIC_KEY || r.Class == cryptoki.CKO_DOMAIN_PARAMETERS
-			if want := r.Kind == format.KindObject && r.Flags&format.Private == 0 && class; public != want {
+			want := r.Kind == format.KindIndex || r.Kind == format.KindObject && r.Flags&format.Private == 0 && class
+			if public != want {
 				t.Errorf("%s: %s of class %d: public %v", dir, r.Name, r.Class, public)
 			}
+		}
+	}
+}
+
+// An index is public while it holds names and nothing else.
+func TestPublicIndex(t *testing.T) {
+	v, err := Backend{}.Validator(&format.Token{Kind: Kind})
+	check(t, err)
+	for index, want := range map[string]bool{
+		"": true, "00000000\n": true, "OBaZ09xy\n00000001\n": true,
+		"00000000": false, "00000000\r\n": false, "00000000\n\n": false, "0000000\n": false, "00000000\nmy secret\n": false,
+		"00000000\n00\x0000000\n": false,
+	} {
+		r := format.Record{Kind: format.KindIndex, Name: format.NameOf(objectsName, indexName), Data: []byte(index)}
+		if public, found := v.Validate(&r); public != want || len(found) > 0 {
+			t.Errorf("%q: public %v, %v", index, public, found)
 		}
 	}
 }

@@ -13,6 +13,9 @@ const (
 	derGeneralizedTime = 0x18
 	derSequence        = 0x30
 	derVersion         = 0xA0
+	derIssuerID        = 0x81
+	derSubjectID       = 0x82
+	derExtensions      = 0xA3
 
 	maxDERDepth = 32
 )

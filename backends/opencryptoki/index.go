@@ -47,6 +47,16 @@ func (Backend) IndexNames(index []byte) (names []string) {
 	return names
 }
 
+// onlyNames says whether all that an index holds is object names.
+func onlyNames(index []byte) bool {
+	only := true
+	var found findings
+	indexLines(index, &found, func(line []byte, _ int) {
+		only = only && isObjectName(line)
+	})
+	return only && len(found.list) == 0
+}
+
 const indexPath = objectsName + "/" + indexName
 
 // object is a file in TOK_OBJ that has an object's name, kept in 10 bytes or

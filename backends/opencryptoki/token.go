@@ -84,7 +84,7 @@ func (t *token) describe(name format.Name, n nvtok, nv file) {
 	if !t.info.Defaults.Known && nv.data != nil {
 		t.info.Defaults = nv.attr()
 	}
-	t.info.Defaults.MTime, t.info.Defaults.DefaultACL = 0, ""
+	t.info.Defaults.DefaultACL = ""
 	if n.format == unknown {
 		n.format = t.formatByKeys()
 	}

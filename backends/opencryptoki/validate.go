@@ -45,7 +45,8 @@ func (p *report) add(kind string, offset int, form string, args ...any) {
 }
 
 // Validate judges an entry by its bytes. The index is judged where it is
-// listed, beside the directory; foreign files are not judged.
+// listed, beside the directory; foreign files are not judged. An index of
+// nothing but names is public, for an archive shows the names of objects anyway.
 func (v *validator) Validate(r *format.Record) (public bool, found []format.Finding) {
 	p := report{r: r}
 	switch r.Kind {
@@ -53,6 +54,8 @@ func (v *validator) Validate(r *format.Record) (public bool, found []format.Find
 		public = v.object(&p)
 	case format.KindState:
 		v.state(&p)
+	case format.KindIndex:
+		public = onlyNames(r.Data)
 	}
 	return public && len(p.list) == 0, p.all()
 }

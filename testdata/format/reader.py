@@ -146,6 +146,14 @@ def check_name(name):
         rule(1 <= len(p) <= 255 and p not in (b".", b"..") and b"/" not in p, f"name component {p!r}")
 
 
+def check_difference(value):
+    """10.8: a number in its shortest two's complement"""
+    rule(len(value) <= 8, "a time of more than 8 bytes")
+    n = int.from_bytes(value, "big", signed=True)
+    shortest = 0 if n == 0 else ((n if n >= 0 else ~n).bit_length() + 8) // 8
+    rule(len(value) == shortest, "a time that could be shorter")
+
+
 def check_id_name(name):
     """10.9"""
     rule(len(name) <= 128 and 0 not in name, "the name of a user or group")
@@ -686,11 +694,11 @@ class Record:
         rule((self.token == 0) == (self.kind == ARCHIVE), "token 0")
         rule(not absent or self.payloads == self.size == wrapped == 0, "an absent entry with a payload")
         if wrapped:
-            rule(self.metas == 0 and self.payloads >= self.size + 28, "a wrapped payload")
+            rule(self.metas == 0 and self.payloads >= self.size, "a wrapped payload")
         else:
             rule(self.payloads == self.size, "a payload of another length")
         rule(self.supersedes == NOTHING or self.supersedes < self.seq, "supersedes a later record")
-        self.data = self.details = self.payload = self.mac = None
+        self.data = self.details = self.payload = self.plain = self.mac = None
 
     def header(self):
         return self.fixed + self.name
@@ -706,12 +714,14 @@ class Record:
             self.live, self.all = struct.unpack(">QQ", self.meta[:16])
         else:
             self.details = fields(self.meta if plain is None else plain,
-                                  {1: 4, 2: None, 3: None, 4: 4, 5: 4, 6: 4, 7: 8} | dict.fromkeys(range(8, 13)), (8,))
+                                  {1: 4, 2: None, 3: None, 4: 4, 5: 4, 6: 4} | dict.fromkeys(range(7, 13)), (8,))
             tags = dict(self.details)
             rule(7 not in tags or int.from_bytes(tags.get(4, b""), "big") <= 0o7777, "a mode")
             for tag, value in self.details:
                 rule(tag != 8 or len(value) >= 8 and value[8:].count(b"\0") >= 2, "a finding")
-                if tag in (9, 10):
+                if tag == 7:
+                    check_difference(value)
+                elif tag in (9, 10):
                     check_id_name(value)
                 elif tag == 11:
                     check_acl(value, True)
@@ -728,18 +738,20 @@ class Record:
                 if name:
                     check_name(name)
 
-    def open(self, header, keys):
-        """MAC, then what is inside, as far as the keys open it."""
+    def check_mac(self, keys):
+        """10.4"""
         got = mac(keys["mK record MAC"], self.header(), self.meta, self.payload)
         need(same(got, self.mac), "authentic", f"the MAC of record {self.seq}")
+
+    def open(self):
+        """What is inside, as far as the part was unwrapped."""
         if self.flags & WRAPPED == 0:
             self.data = self.payload
             self.read_metadata()
-        elif "tK payload" in keys:
-            plain = unseal(keys["tK payload"], self.payload, header.id + self.header(), f"the wrap of record {self.seq}")
-            split = len(plain) - self.size
-            self.data = plain[split:]
-            self.read_metadata(plain[:split])
+        elif self.plain is not None:
+            split = len(self.plain) - self.size
+            self.data = self.plain[split:]
+            self.read_metadata(self.plain[:split])
 
     def line(self):
         """17"""
@@ -773,22 +785,30 @@ def read_table(c):
         step = int.from_bytes(row[:8], "big")
         seq += step
         rule((i == 0 or step > 0) and seq <= NOTHING, "sequence numbers")
-        r = Record(seq.to_bytes(8, "big") + row[8:])
-        r.name, r.meta = names.take(r.names), metas.take(r.metas)
+        length = (int.from_bytes(row[40:], "big") + int.from_bytes(row[28:32], "big")) % 2**32
+        r = Record(seq.to_bytes(8, "big") + row[8:40] + length.to_bytes(4, "big"))
+        r.name, r.meta = b"", metas.take(r.metas)
+        records.append(r)
+    metas.end("the metadata")
+    rest = records
+    while rest := [r for r in rest if len(r.name) < r.names]:
+        for r in rest:
+            r.name += names.take(1)
+    names.end("the names")
+    for r in records:
         if r.name:
             check_name(r.name)
-        records.append(r)
-    names.end("the names")
-    metas.end("the metadata")
     return records
 
 
 def write_table(records):
     rows, last = [], 0
     for r in records:
-        rows.append((r.seq - last).to_bytes(8, "big") + r.fixed[8:])
+        rows.append((r.seq - last).to_bytes(8, "big") + r.fixed[8:40] + ((r.payloads - r.size) % 2**32).to_bytes(4, "big"))
         last = r.seq
-    names, metas = b"".join(r.name for r in records), b"".join(r.meta for r in records)
+    longest = max(len(r.name) for r in records)
+    names = b"".join(r.name[i : i + 1] for i in range(longest) for r in records)
+    metas = b"".join(r.meta for r in records)
     planes = b"".join(bytes(row[i] for row in rows) for i in range(44))
     return struct.pack(">III", len(records), len(names), len(metas)) + planes + names + metas
 
@@ -798,14 +818,31 @@ def read_data(frame):
     front, beside = Cursor(frame.front), Cursor(frame.beside)
     records = read_table(front)
     rule(len(records) == 1 or len(frame.front) + len(frame.beside) <= 8 * MIB, "a large part of several records")
+    wrapped = [r for r in records if r.flags & WRAPPED]
+    if wrapped:
+        beside.take(12)
     for i, r in enumerate(records):
         rule(r.seq == records[0].seq + i, "a sequence number left out")
         r.payload = (beside if r.flags & WRAPPED else front).take(r.payloads)
+    if wrapped:
+        beside.take(16)
     for r in records:
         r.mac = beside.take(32)
     front.end("the payloads")
     beside.end("the MACs")
     return records
+
+
+def open_wrap(frame, records, header, keys):
+    """10.3: the payloads of a part are one plaintext"""
+    wrapped = [r for r in records if r.flags & WRAPPED]
+    if not wrapped or "tK payload" not in keys:
+        return
+    sealed = frame.beside[: len(frame.beside) - 32 * len(records)]
+    aad = header.id + b"".join(r.header() for r in wrapped)
+    plain = Cursor(unseal(keys["tK payload"], sealed, aad, f"the wrap of the records from {records[0].seq} on"))
+    for r in wrapped:
+        r.plain = plain.take(r.payloads)
 
 
 def read_chunk(front):
@@ -1117,7 +1154,10 @@ def read_stream(data, identity, each=lambda r: None, signers=None):
         if keys and f.kind == DATA:
             records = read_data(f)
             for r in records:
-                r.open(header, keys)
+                r.check_mac(keys)
+            open_wrap(f, records, header, keys)
+            for r in records:
+                r.open()
         places.take(f)
         if f.kind == DIRECTORY and f.number == 0:
             directory_at = at
@@ -1198,6 +1238,7 @@ def read_index(data, identity, each=lambda r: None, signers=None):
         else:
             records = read_data(f)
             need(same(hashlib.sha256(b"".join(r.mac for r in records)).digest(), d), "authentic", "D of a block")
+            open_wrap(f, records, header, keys)
         wrong = "authentic" if f.kind == DATA else "malformed"
         need(len(records) == count and records[0].seq == first, wrong, "a frame of other records")
         return records
@@ -1223,7 +1264,8 @@ def read_index(data, identity, each=lambda r: None, signers=None):
                 held = at, listed(at)
             whole = held[1][r.seq - at[4]]
             rule(whole.fixed[:40] == r.fixed[:40] and whole.name == r.name and whole.meta == r.meta, "a record that its chunk gives otherwise")
-            whole.open(header, keys)
+            whole.check_mac(keys)
+            whole.open()
             each(whole)
 
 
