@@ -59,7 +59,7 @@ func TestRekey(t *testing.T) {
 	}
 	h = mustReopen(t, h, k)
 	f := FrameHeader{Kind: DataBlock, Last: true}
-	raw, err := h.SealFrame(append(make([]byte, FrameRoom), "body"...), k, f)
+	raw, err := h.SealFrame(nil, k, f, []byte("body"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -221,17 +221,17 @@ func TestDowngrades(t *testing.T) {
 		f := &s.frames[i]
 		var c format.Compressor
 		c.Codec = format.CodecZstd
-		body, err := c.AppendBody(make([]byte, format.FrameRoom), f.front, f.beside)
+		body, err := c.AppendBody(nil, f.front, f.beside)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, codec := range []byte{0, 1, 2, 3, 4, 255} {
 			b := bytes.Clone(body)
-			if b[format.FrameRoom] == codec {
+			if b[0] == codec {
 				continue
 			}
-			b[format.FrameRoom] = codec
-			frame, err := s.header.SealFrame(b, s.keys, f.FrameHeader)
+			b[0] = codec
+			frame, err := s.header.SealFrame(nil, s.keys, f.FrameHeader, b)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -165,7 +165,7 @@ func (e *entries) planEntry(b *Batch, t *tokenRun, entry backends.Entry) {
 	case t.rechecked:
 		p.supersedes = t.replace(&entry, e.seq)
 	case t.rechecks:
-		t.listed = append(t.listed, listed{entryKey(&entry), e.seq})
+		t.listed = append(t.listed, listed{keyOf(&entry), e.seq})
 	}
 	t.planned++
 	t.last = e.batch
@@ -175,7 +175,7 @@ func (e *entries) planEntry(b *Batch, t *tokenRun, entry backends.Entry) {
 
 var entrySeed = maphash.MakeSeed()
 
-func entryKey(e *backends.Entry) uint64 {
+func keyOf(e *backends.Entry) uint64 {
 	return maphash.Bytes(entrySeed, e.Name) ^ uint64(e.Kind)
 }
 
@@ -188,13 +188,13 @@ func (t *tokenRun) replace(e *backends.Entry, seq uint64) (earlier uint64) {
 		}
 		t.listed = nil
 	}
-	earlier, again := t.seqs[entryKey(e)]
+	earlier, again := t.seqs[keyOf(e)]
 	if !again {
 		earlier = format.NoSeq
 	} else {
 		t.replaced = append(t.replaced, earlier)
 	}
-	t.seqs[entryKey(e)] = seq
+	t.seqs[keyOf(e)] = seq
 	return earlier
 }
 

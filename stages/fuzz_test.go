@@ -82,6 +82,7 @@ func (s *resealed) archive(t *testing.T, frames []resealedFrame, author bool) []
 	out := bytes.Clone(s.header.Bytes())
 	footer := format.Footer{Header: uint32(len(out))}
 	c := format.Compressor{Codec: format.CodecZstd}
+	index := format.Compressor{Codec: format.CodecZstd, Level: indexLevel}
 	var listed, dir []byte
 	for _, f := range frames {
 		at := uint64(len(out)) - uint64(footer.Header)
@@ -100,7 +101,11 @@ func (s *resealed) archive(t *testing.T, frames []resealedFrame, author bool) []
 				f.front = s.prove(f.front, dir)
 			}
 		}
-		b, err := c.AppendBody(nil, f.front, f.beside)
+		packer := &c
+		if f.Kind != format.DataBlock {
+			packer = &index // as the writer does, so that lengths stay as they are listed
+		}
+		b, err := packer.AppendBody(nil, f.front, f.beside)
 		if err == nil {
 			b, err = s.header.SealFrame(nil, s.keys, f.FrameHeader, b)
 		}

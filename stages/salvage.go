@@ -135,14 +135,10 @@ func (s *salvage) restore(ctx context.Context) error {
 // records restores a frame's records. One that is not authentic is left out,
 // and named.
 func (s *salvage) records(ctx context.Context, b *Batch) error {
-	need := 0
-	for i := range b.Records {
-		need += len(b.Records[i].Payload)
-	}
-	b.arena = grow(b.arena, need)
+	wrapped := s.wrap.unwrap(b)
 	good := b.Records[:0]
 	for _, r := range b.Records {
-		if err := s.open(b, &r); err != nil {
+		if err := s.open(&r, wrapped); err != nil {
 			s.damage("unsound-record", -1, "record %d is left out: %v", r.Seq, err)
 			continue
 		}
@@ -170,8 +166,9 @@ func (s *salvage) records(ctx context.Context, b *Batch) error {
 	return nil
 }
 
-// open checks a record's MAC and unwraps it.
-func (s *salvage) open(b *Batch, r *format.Record) error {
+// open checks a record's MAC and reads its details; wrapped is why the wrap of
+// its part does not open, if it does not.
+func (s *salvage) open(r *format.Record, wrapped error) error {
 	if err := s.mac.record.Check(r); err != nil {
 		return err
 	}
@@ -188,7 +185,10 @@ func (s *salvage) open(b *Batch, r *format.Record) error {
 	if t == nil { // its descriptor, in the same frame, is not sound
 		return errors.New("its token is not known")
 	}
-	return s.wrap.unwrap(b, r, t.info.Defaults)
+	if r.Flags&format.Wrapped != 0 && wrapped != nil {
+		return wrapped
+	}
+	return splitDetails(r, t.info.Defaults)
 }
 
 // supersede has a record supersede what came back of its entry, whatever the

@@ -74,6 +74,7 @@ func smallBlocks(t testing.TB, m *memory, per int, names ...string) *mapped {
 	}
 	var records []format.Record
 	unwrap := newWrap(keys, nil)
+	plain := map[uint64][]byte{} // details and bytes of what is wrapped
 	for {
 		f, _, err := h.ReadFrame(r, nil)
 		if err != nil {
@@ -92,11 +93,14 @@ func smallBlocks(t testing.TB, m *memory, per int, names ...string) *mapped {
 				t.Fatal(err)
 			}
 		}
+		if err := unwrap.unwrap(b); err != nil {
+			t.Fatal(err)
+		}
 		for i := range b.Records {
 			r := &b.Records[i]
 			if !r.Kind.Descriptor() {
-				b.arena = nil
-				if err := unwrap.unwrap(b, r, format.Attr{}); err != nil {
+				plain[r.Seq] = r.Data
+				if err := splitDetails(r, format.Attr{}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -107,11 +111,11 @@ func smallBlocks(t testing.TB, m *memory, per int, names ...string) *mapped {
 	tokens := map[uint32]string{}
 	var c format.Compressor
 	add := func(f format.FrameHeader, front, beside []byte, of ...mappedRecord) int {
-		body, err := c.AppendBody(make([]byte, format.FrameRoom), front, beside)
+		body, err := c.AppendBody(nil, front, beside)
 		if err != nil {
 			t.Fatal(err)
 		}
-		frame, err := h.SealFrame(body, keys, f)
+		frame, err := h.SealFrame(nil, keys, f, body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,13 +131,20 @@ func smallBlocks(t testing.TB, m *memory, per int, names ...string) *mapped {
 	done := 0
 	for part := range slices.Chunk(records, per) {
 		done += len(part)
-		var beside []byte
+		var wrapped []byte
+		for _, r := range part {
+			if r.Flags&format.Wrapped != 0 {
+				wrapped = append(wrapped, plain[r.Seq]...)
+			}
+		}
+		beside, err := keys.PayloadWrap().Wrap(nil, wrapped, part)
+		if err != nil {
+			t.Fatal(err)
+		}
 		var of []mappedRecord
 		for i := range part {
 			r := &part[i]
-			if r.Flags&format.Wrapped != 0 {
-				beside = append(beside, r.Payload...)
-			}
+			r.MAC = keys.RecordMAC().Sum(r)
 			if r.Kind == format.KindToken {
 				tokens[r.Token] = r.Name.String()
 			}

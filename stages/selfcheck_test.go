@@ -49,7 +49,7 @@ func TestSelfCheck(t *testing.T) {
 		of    func(b *Batch) []byte
 	}{
 		"wrapped":    {&wrap{}, lastWrapped},
-		"compressed": {&compress{}, func(b *Batch) []byte { return b.Frame[format.FrameRoom:] }},
+		"compressed": {&compress{}, func(b *Batch) []byte { return b.body }},
 		"sealed":     {&seal{}, func(b *Batch) []byte { return b.Frame }},
 	}
 	for _, codec := range []format.Codec{format.CodecZstd, format.CodecXZ, format.CodecNone} {

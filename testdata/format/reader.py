@@ -1374,9 +1374,16 @@ def salvage(data, identity, each):
         except Refused:
             continue
         following = records[-1].seq + 1
+        wrap = True
+        try:
+            open_wrap(f, records, header, keys)
+        except Refused:
+            wrap = False
         for r in records:
             try:
-                r.open(header, keys)
+                r.check_mac(keys)
+                need(wrap or not r.flags & WRAPPED, "authentic", "its wrap")
+                r.open()
             except Refused:
                 continue
             each(r)
