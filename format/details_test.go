@@ -1,0 +1,35 @@
+package format
+
+import (
+	"bytes"
+	"reflect"
+	"testing"
+)
+
+// Everything that details tell comes back, whatever is usual in the token; and
+// what is usual is not written.
+func TestDetails(t *testing.T) {
+	usual := Attr{Known: true, Mode: 0o660, UID: 7, GID: 9, Owner: "root", Group: "pkcs11", Security: "system_u:object_r:t:s0"}
+	same := usual
+	same.MTime = 5
+	other := Attr{Known: true, Mode: 0o4600, UID: 8, GID: 10, MTime: -1, Owner: "joe", Group: "users", Security: "u:r:t:s0"}
+	for what, d := range map[string]Details{
+		"nothing":    {KeyType: ClassNone},
+		"key type 0": {KeyType: 0},
+		"all": {KeyType: 31, Label: []byte("label\xff"), ID: []byte{0, 1}, Attr: other, Findings: []Finding{
+			{Kind: "truncated", File: "TOK_OBJ/1", Offset: 17, Message: "it ends"}, {Kind: "gone", Offset: -1}}},
+		"usual":    {KeyType: ClassNone, Attr: same},
+		"no names": {KeyType: ClassNone, Attr: Attr{Known: true, Mode: 0o660, UID: 7, GID: 9}},
+	} {
+		for _, def := range []Attr{usual, {}} {
+			b := d.Append(nil, def)
+			var got Details
+			if err := got.Decode(b, def); err != nil || !reflect.DeepEqual(got, d) && d.Attr.Known || got.KeyType != d.KeyType || !bytes.Equal(got.Label, d.Label) {
+				t.Errorf("%s: %v, %+v, want %+v", what, err, got, d)
+			}
+			if what == "usual" && def.Known && len(b) != 3+8 {
+				t.Errorf("%d bytes for what is usual but the time", len(b))
+			}
+		}
+	}
+}
