@@ -86,7 +86,7 @@ func (c *completion) names(write func(string) string) {
 		token := write(t.Name.String()) + "/"
 		name, about := token, t.Label
 		if strings.HasPrefix(typed, token) {
-			name, about = token+write(r.Name.String()), class(r)
+			name, about = token+write(r.Name.String()), strings.ReplaceAll(class(r), " ", "-")
 		}
 		if rest, ok := strings.CutPrefix(name, typed); ok && !offered[name] {
 			offered[name] = true

@@ -37,7 +37,7 @@ func TestHostileText(t *testing.T) {
 		r.entry(tok, rec)
 		r.finish(fmt.Errorf("%s: %w", text, backends.ErrExists), summaryOf(&stages.Summary{Tokens: 1}))
 		r.out.flush()
-		shown := out.String() + log.String() + row(tok, rec, true) + row(tok, rec, false) + heading(tok) + describe(text, text, rec.Details.Findings[0])
+		shown := out.String() + log.String() + string(appendRow(appendRow(nil, tok, rec, true), tok, rec, false)) + heading(tok) + describe(text, text, rec.Details.Findings[0])
 		if len(shown) < 5*size {
 			t.Errorf("%q: only %d bytes", evil, len(shown))
 		}

@@ -96,6 +96,7 @@ type lister struct {
 	*session
 	sel  *selection
 	last *format.Token // whose heading was written
+	row  []byte
 	of   backends.Validator
 }
 
@@ -148,7 +149,8 @@ func (l *lister) entry(t *format.Token, r *format.Record) {
 		l.report.json.object(t, r, values)
 		return
 	}
-	l.report.out.line(row(t, r, l.report.verbose))
+	l.row = appendRow(l.row[:0], t, r, l.report.verbose)
+	l.report.out.row(l.row)
 	if !l.report.verbose {
 		return
 	}

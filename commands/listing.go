@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"tokar/backends"
@@ -12,7 +11,7 @@ import (
 	"tokar/format/cryptoki"
 )
 
-// row is one entry as list shows it:
+// appendRow appends one entry as list shows it:
 //
 //	op- private-key rsa 1231 swtok/10000000 label=backup id=01
 //
@@ -24,8 +23,9 @@ import (
 // which of most entries lie inside the wrap; a plus after the mode says that an
 // access control list goes on from there. What a verifier's key does not
 // show is a question mark.
-func row(t *format.Token, r *format.Record, long bool) string {
-	b := make([]byte, 0, 160) // 100,000 rows a list: no Sprintf
+//
+// A list may have millions of them, so nothing is allocated for most.
+func appendRow(b []byte, t *format.Token, r *format.Record, long bool) []byte {
 	b = append(b, kindLetter(r.Kind))
 	b = append(b, marks(r)...)
 	b = append(b, ' ')
@@ -37,24 +37,52 @@ func row(t *format.Token, r *format.Record, long bool) string {
 	}
 	b = padded(b, class(r), 18)
 	b = padded(b, keyType(r), 15)
-	size := strconv.FormatUint(uint64(r.Size), 10)
+	var digits [10]byte
+	size := strconv.AppendUint(digits[:0], uint64(r.Size), 10)
 	b = append(b, "       "[min(len(size), 7):]...)
 	b = append(b, size...)
 	b = append(b, ' ')
 	b = append(b, when...)
-	b = append(b, quote(t.Name.String()+"/"+r.Name.String())...)
+	start := len(b)
+	b = append(append(append(b, t.Name...), '/'), r.Name...)
+	for i := range b[start:] {
+		if b[start+i] == 0 {
+			b[start+i] = '/'
+		}
+	}
+	b = quoted(b, start)
 	if len(r.Details.Label) > 0 {
-		b = append(append(b, " label="...), quote(string(r.Details.Label))...)
+		b = append(b, " label="...)
+		start = len(b)
+		b = quoted(append(b, r.Details.Label...), start)
 	}
 	if len(r.Details.ID) > 0 {
 		b = hex.AppendEncode(append(b, " id="...), r.Details.ID)
 	}
-	return string(b)
+	return b
 }
 
-// padded appends a word and blanks up to width, one at least.
+// quoted quotes what stands in b from start on, if that is needed.
+func quoted(b []byte, start int) []byte {
+	for _, c := range b[start:] {
+		if c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return append(b[:start], quote(string(b[start:]))...)
+		}
+	}
+	return b
+}
+
+// padded appends a word, its blanks as hyphens, and blanks up to width, one at
+// least.
 func padded(b []byte, word string, width int) []byte {
-	b = append(append(b, word...), ' ')
+	for i := range len(word) {
+		c := word[i]
+		if c == ' ' {
+			c = '-'
+		}
+		b = append(b, c)
+	}
+	b = append(b, ' ')
 	for n := len(word) + 1; n < width; n++ {
 		b = append(b, ' ')
 	}
@@ -140,7 +168,7 @@ func class(r *format.Record) string {
 	if r.Class == format.ClassNone {
 		return "-"
 	}
-	return strings.ReplaceAll(cryptoki.ShortClass(r.Class), " ", "-")
+	return cryptoki.ShortClass(r.Class)
 }
 
 func keyType(r *format.Record) string {

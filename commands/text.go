@@ -26,7 +26,10 @@ func newText(f *os.File) *text {
 }
 
 // line writes one line; what stands in it is escaped already.
-func (t *text) line(s string) {
+func (t *text) line(s string) { t.row([]byte(s)) }
+
+// row writes a line of a long list.
+func (t *text) row(line []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.err != nil {
@@ -35,7 +38,7 @@ func (t *text) line(s string) {
 	if t.lines && t.before != nil {
 		t.before()
 	}
-	t.w.WriteString(s)
+	t.w.Write(line)
 	t.note(t.w.WriteByte('\n'))
 	if t.lines {
 		t.flushed()

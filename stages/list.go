@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 
+	"golang.org/x/sync/errgroup"
+
 	"tokar/format"
 )
 
@@ -45,24 +47,47 @@ func List(ctx context.Context, r io.Reader, o ListOptions) (*Summary, error) {
 	return l.sum, l.list(ctx, o)
 }
 
+// list tells of one chunk while the next is read.
 func (l *lookup) list(ctx context.Context, o ListOptions) error {
-	var recs []format.Record
-	for _, e := range l.dir.Index() {
-		if err := ctx.Err(); err != nil {
-			return err
+	g, ctx := errgroup.WithContext(ctx)
+	ready, spare := make(chan []format.Record), make(chan []format.Record, 2)
+	ahead := &lookup{opened: l.opened, at: l.at, base: l.base}
+	g.Go(func() error {
+		defer close(ready)
+		for _, e := range l.dir.Index() {
+			var recs []format.Record
+			select {
+			case recs = <-spare:
+			default:
+			}
+			recs, err := ahead.readChunk(e, recs)
+			if err != nil {
+				return err
+			}
+			select {
+			case ready <- recs:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
-		var err error
-		if recs, err = l.chunk(e, recs); err != nil {
-			return err
+		return nil
+	})
+	g.Go(func() error {
+		for recs := range ready {
+			if err := l.listChunk(recs, o); err != nil {
+				return err
+			}
+			spare <- recs
 		}
-		if err := l.listChunk(recs, o); err != nil {
-			return err
-		}
-	}
-	return nil
+		return nil
+	})
+	return g.Wait()
 }
 
 func (l *lookup) listChunk(recs []format.Record, o ListOptions) error {
+	if err := l.describe(recs); err != nil {
+		return err
+	}
 	for i := range recs {
 		r := &recs[i]
 		if r.Kind == format.KindArchive {

@@ -192,6 +192,14 @@ func (l *lookup) listed(e format.DirEntry) ([]byte, error) {
 // chunk reads an index chunk and proves it. Its records are the caller's, in the
 // place of those in recs.
 func (l *lookup) chunk(e format.DirEntry, recs []format.Record) ([]format.Record, error) {
+	recs, err := l.readChunk(e, recs)
+	if err == nil {
+		err = l.describe(recs)
+	}
+	return recs, err
+}
+
+func (l *lookup) readChunk(e format.DirEntry, recs []format.Record) ([]format.Record, error) {
 	front, err := l.listed(e)
 	if err != nil {
 		return nil, err
@@ -207,6 +215,12 @@ func (l *lookup) chunk(e format.DirEntry, recs []format.Record) ([]format.Record
 	if len(recs) != int(e.Count) || recs[0].Seq != e.First {
 		return nil, malformed("%s does not hold what the directory says", e.FrameHeader)
 	}
+	return recs, nil
+}
+
+// describe takes the token that a chunk describes, if it does, and refuses
+// descriptors in any other place.
+func (l *lookup) describe(recs []format.Record) error {
 	for i := range recs {
 		r := &recs[i]
 		var err error
@@ -222,10 +236,10 @@ func (l *lookup) chunk(e format.DirEntry, recs []format.Record) ([]format.Record
 			err = malformed("record %d describes its token in the middle of it", r.Seq)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return recs, nil
+	return nil
 }
 
 // record fetches the whole of a record that a chunk named, unwrapped as far as
