@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
@@ -62,6 +63,11 @@ func Main(args []string) int {
 		return answerCompletion(args[2:])
 	}
 	unix.Umask(unix.Umask(0o077) &^ 0o700) // what we make for ourselves we can use
+	if os.Getenv("GOGC") == "" {
+		// What lives is buffers that are used again, so there is little to
+		// collect, and the usual 100 would only double the memory.
+		debug.SetGCPercent(50)
+	}
 	sig := watchSignals()
 	code, err := run(sig, args[1:])
 	if got := sig.received(); got != nil && err != nil {

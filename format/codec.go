@@ -70,7 +70,7 @@ func (c *Compressor) zstdEncoder() (err error) {
 		c.enc, err = zstd.NewWriter(nil,
 			zstd.WithEncoderConcurrency(1),
 			zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(max(c.Level, 1))),
-			zstd.WithWindowSize(1<<20),
+			zstd.WithWindowSize(1<<19),
 			zstd.WithEncoderCRC(false)) // the seal is stronger
 	}
 	return err
