@@ -43,12 +43,11 @@ type Counts struct {
 	Superseded uint64 // records that a later one replaces
 }
 
-// AddData lists a data frame; records are those in it.
-func (d *FrameDirectory) AddData(f FrameHeader, offset uint64, length int, recs []Record) {
-	h := sha256.New()
+// AddData lists a data frame; records are those in it, beside is what stands
+// beside its front.
+func (d *FrameDirectory) AddData(f FrameHeader, offset uint64, length int, recs []Record, beside []byte) {
 	for i := range recs {
 		r := &recs[i]
-		h.Write(r.MAC[:])
 		if r.Kind == KindToken {
 			d.counts.Tokens++
 		}
@@ -59,8 +58,7 @@ func (d *FrameDirectory) AddData(f FrameHeader, offset uint64, length int, recs 
 	}
 	d.counts.Data++
 	d.counts.Records += uint64(len(recs))
-	e := DirEntry{FrameHeader: f, Offset: offset, Length: uint32(length), First: recs[0].Seq, Count: uint32(len(recs))}
-	h.Sum(e.D[:0])
+	e := DirEntry{FrameHeader: f, Offset: offset, Length: uint32(length), First: recs[0].Seq, Count: uint32(len(recs)), D: DataDigest(recs, beside)}
 	d.entries = e.append(d.entries)
 }
 
@@ -246,9 +244,16 @@ func (l *Lookup) Data(seq uint64) (DirEntry, bool) {
 // Superseded says whether a later record replaces this one.
 func (l *Lookup) Superseded(seq uint64) bool { return l.superseded[seq] }
 
-// DataDigest is D of a data frame.
-func DataDigest(recs []Record) (d [32]byte) {
+// DataDigest is D of a data frame: of nonce and tag of its wrap, and of the
+// records' MACs. The MACs hold the ciphertext only, and who has tK can make a
+// wrap of the same ciphertext, under another nonce, that opens to other bytes.
+func DataDigest(recs []Record, beside []byte) (d [32]byte) {
 	h := sha256.New()
+	if anyWrapped(recs) {
+		wrap := beside[:len(beside)-len(recs)*macSize]
+		h.Write(wrap[:nonceSize])
+		h.Write(wrap[len(wrap)-(sealOverhead-nonceSize):])
+	}
 	for i := range recs {
 		h.Write(recs[i].MAC[:])
 	}

@@ -63,11 +63,11 @@ func (s *books) data(b *Batch) error {
 		return malformed("%s where an index chunk must be", b.FrameHeader)
 	}
 	if s.known != nil {
-		if e, ok := s.known.Data(b.Records[0].Seq); !ok || e.D != format.DataDigest(b.Records) {
+		if e, ok := s.known.Data(b.Records[0].Seq); !ok || e.D != format.DataDigest(b.Records, b.beside) {
 			return errChanged
 		}
 	}
-	s.dir.AddData(b.FrameHeader, s.offset, len(b.Frame), b.Records)
+	s.dir.AddData(b.FrameHeader, s.offset, len(b.Frame), b.Records, b.beside)
 	for i := range b.Records {
 		r := &b.Records[i]
 		if err := s.ledger.Add(r); err != nil {

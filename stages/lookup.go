@@ -283,7 +283,7 @@ func (l *lookup) data(e format.DirEntry) error {
 	if l.batch.Records = recs; err != nil {
 		return err
 	}
-	if len(recs) != int(e.Count) || recs[0].Seq != e.First || format.DataDigest(recs) != e.D {
+	if len(recs) != int(e.Count) || recs[0].Seq != e.First || format.DataDigest(recs, l.batch.beside) != e.D {
 		return fmt.Errorf("%w: %s is not the one that the directory lists", format.ErrAuthentic, e.FrameHeader)
 	}
 	if err := l.unwrap.unwrap(&l.batch); err != nil {

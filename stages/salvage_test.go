@@ -153,7 +153,7 @@ func smallBlocks(t testing.TB, m *memory, per int, names ...string) *mapped {
 		place.Last = place.Part == 1 || done == len(records) // blocks of two parts
 		front, beside := p.Pack(part, beside)
 		start := at()
-		dir.AddData(place, start, add(place, front, beside, of...), part)
+		dir.AddData(place, start, add(place, front, beside, of...), part, beside)
 		if place.Part++; place.Last {
 			place = format.FrameHeader{Kind: format.DataBlock, Number: place.Number + 1}
 		}

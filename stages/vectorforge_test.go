@@ -7,9 +7,11 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/binary"
 	"hash/crc32"
 	"hash/fnv"
+	"slices"
 
 	"tokar/format"
 )
@@ -259,6 +261,24 @@ func (f *forge) finish(recs []*forgedRecord) (wrap []byte) {
 	return wrap
 }
 
+// otherNonce makes of the wrap of a part's only wrapped record another one with
+// the same ciphertext, which opens to other bytes: a holder of tK can.
+func (f *forge) otherNonce(fr *forgedFrame) {
+	r := fr.recs[slices.IndexFunc(fr.recs, func(r *forgedRecord) bool { return r.flags&format.Wrapped != 0 })]
+	aad := join(f.id[:], r.fixed(r.seq, len(r.payload)), []byte(r.name))
+	fixed := f.nonce
+	f.nonce = func([]byte) [12]byte { return [12]byte{1} }
+	defer func() { f.nonce = fixed }()
+	stream := f.seal(f.key(f.tK, "tK payload"), make([]byte, len(r.payload)), aad)[12:]
+	other := make([]byte, len(r.payload))
+	subtle.XORBytes(other, r.payload, stream)
+	wrap := f.seal(f.key(f.tK, "tK payload"), other, aad)
+	if !bytes.Equal(wrap[12:len(wrap)-16], r.payload) {
+		panic("another ciphertext")
+	}
+	fr.beside = join(wrap, fr.beside[len(wrap):])
+}
+
 // forgedPart is one data frame: how many records it takes.
 type forgedPart struct {
 	records int
@@ -276,6 +296,7 @@ type forgedFrame struct {
 	filter     []byte
 
 	front, beside []byte
+	proof         []byte // what D of a data frame is made of
 	codec         format.Codec
 	packed        []byte // nil: front, packed
 	declared      *uint32
@@ -346,8 +367,12 @@ func (f *forge) dataFront(fr *forgedFrame) {
 		}
 	}
 	fr.front = append(fr.front, t.after...)
+	if wrap := fr.beside; len(wrap) > 0 {
+		fr.proof = join(wrap[:12], wrap[len(wrap)-16:])
+	}
 	for _, r := range fr.recs {
 		fr.beside = append(fr.beside, r.mac...)
+		fr.proof = append(fr.proof, r.mac...)
 	}
 }
 
@@ -575,9 +600,7 @@ func (f *forge) build() []byte {
 			end.counts[1]++
 			dir.tails = append(dir.tails, forgedTail{token: fr.token, count: e.count, filter: fr.filter})
 		} else {
-			var macs []byte
 			for _, r := range fr.recs {
-				macs = append(macs, r.mac...)
 				end.counts[2]++
 				if r.kind == format.KindToken {
 					end.counts[3]++
@@ -587,7 +610,7 @@ func (f *forge) build() []byte {
 					dir.superseded = append(dir.superseded, r.supersedes)
 				}
 			}
-			e.d = sha256.Sum256(macs)
+			e.d = sha256.Sum256(fr.proof)
 			end.counts[0]++
 		}
 		dir.entries = append(dir.entries, e)

@@ -210,6 +210,13 @@ func (m *vectorMaker) hostileRecords() {
 		}
 		f.parts = []forgedPart{{6, true}, {3, true}}
 	})
+	m.forged("record-wrap-nonce", "a wrap under another nonce, whose tag fits: the same MACs, and other bytes", "MMoA", func(f *forge) {
+		f.onFront = func(fr *forgedFrame) {
+			if fr.kind == 1 && fr.number == 1 {
+				f.otherNonce(fr)
+			}
+		}
+	})
 	m.forged("record-wrapped-metadata", "a wrapped record with metadata in clear", "MMoM", func(f *forge) {
 		f.records[4].lenMeta = ptr(uint32(5))
 		f.onTable = func(t *forgedTable) {

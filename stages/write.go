@@ -35,7 +35,7 @@ type writer struct {
 // Put writes a data frame and the index chunks that its records closed.
 func (s *writer) Put(_ context.Context, b *Batch) error {
 	s.notes(b)
-	s.dir.AddData(b.FrameHeader, s.offset, len(b.Frame), b.Records)
+	s.dir.AddData(b.FrameHeader, s.offset, len(b.Frame), b.Records, b.beside)
 	if err := s.write(b.Frame); err != nil {
 		return err
 	}

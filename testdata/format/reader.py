@@ -845,6 +845,15 @@ def open_wrap(frame, records, header, keys):
         r.plain = plain.take(r.payloads)
 
 
+def data_digest(frame, records):
+    """12"""
+    macs = 32 * len(records)
+    proof = frame.beside[-macs:]
+    if any(r.flags & WRAPPED for r in records):
+        proof = frame.beside[:12] + frame.beside[-macs - 16 : -macs] + proof
+    return hashlib.sha256(proof).digest()
+
+
 def read_chunk(front):
     """12"""
     c = Cursor(front)
@@ -1167,7 +1176,7 @@ def read_stream(data, identity, each=lambda r: None, signers=None):
                 ledger.add(r)
                 index.add(r)
                 each(r)
-            index.frame(f, at, records, hashlib.sha256(b"".join(r.mac for r in records)).digest())
+            index.frame(f, at, records, data_digest(f, records))
         elif keys and f.kind == INDEX:
             index.chunk(f, at)
         elif keys and f.kind == DIRECTORY:
@@ -1237,7 +1246,7 @@ def read_index(data, identity, each=lambda r: None, signers=None):
             check_chunk(records)
         else:
             records = read_data(f)
-            need(same(hashlib.sha256(b"".join(r.mac for r in records)).digest(), d), "authentic", "D of a block")
+            need(same(data_digest(f, records), d), "authentic", "D of a block")
             open_wrap(f, records, header, keys)
         wrong = "authentic" if f.kind == DATA else "malformed"
         need(len(records) == count and records[0].seq == first, wrong, "a frame of other records")
