@@ -2,6 +2,7 @@ package format
 
 import (
 	"bytes"
+	"math"
 	"reflect"
 	"testing"
 )
@@ -19,15 +20,17 @@ func TestDetails(t *testing.T) {
 		"all": {KeyType: 31, Label: []byte("label\xff"), ID: []byte{0, 1}, Attr: other, Findings: []Finding{
 			{Kind: "truncated", File: "TOK_OBJ/1", Offset: 17, Message: "it ends"}, {Kind: "gone", Offset: -1}}},
 		"usual":    {KeyType: ClassNone, Attr: same},
+		"earliest": {KeyType: ClassNone, Attr: Attr{Known: true, MTime: math.MinInt64}},
+		"latest":   {KeyType: ClassNone, Attr: Attr{Known: true, MTime: math.MaxInt64}},
 		"no names": {KeyType: ClassNone, Attr: Attr{Known: true, Mode: 0o660, UID: 7, GID: 9}},
 	} {
-		for _, def := range []Attr{usual, {}} {
+		for _, def := range []Attr{usual, {}, {Known: true, MTime: math.MinInt64}, {Known: true, MTime: math.MaxInt64}} {
 			b := d.Append(nil, def)
 			var got Details
 			if err := got.Decode(b, def); err != nil || !reflect.DeepEqual(got, d) && d.Attr.Known || got.KeyType != d.KeyType || !bytes.Equal(got.Label, d.Label) {
 				t.Errorf("%s: %v, %+v, want %+v", what, err, got, d)
 			}
-			if what == "usual" && def.Known && len(b) != 3+8 {
+			if what == "usual" && reflect.DeepEqual(def, usual) && len(b) != 3+1 {
 				t.Errorf("%d bytes for what is usual but the time", len(b))
 			}
 		}
