@@ -81,6 +81,9 @@ func list(ctx context.Context, s *session, o listOptions) error {
 	if sum != nil {
 		s.note(sum)
 	}
+	if err != nil && l.last == nil {
+		return left(in.explain(err), "nothing was listed")
+	}
 	if err != nil {
 		return left(in.explain(err), "the list is not complete")
 	}
