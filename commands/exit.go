@@ -170,8 +170,10 @@ func signing(e *signature.UnknownError) string {
 	switch {
 	case e.Signature == nil:
 		return "take one that was made with create --sign"
-	case e.Why != "":
+	case e.Untimely:
 		return "look at that line; --verify-time judges by another moment than now"
+	case e.Why != "":
+		return "look at that line"
 	}
 	return "do not use it unless you learn whose key that is; then " + e.List + " can list it"
 }

@@ -101,6 +101,7 @@ type UnknownError struct {
 	Signature *Signature // nil: there is none
 	List      string     // the name of the list
 	Why       string     // why lines with the key do not count; empty: there are none
+	Untimely  bool       // … at the moment asked for
 }
 
 func (e *UnknownError) Error() string {

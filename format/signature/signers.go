@@ -78,8 +78,8 @@ func (l *Signers) Principals(s *Signature) ([]string, error) {
 		if !bytes.Equal(one.key, s.key) {
 			continue
 		}
-		if why := one.excluded(at); why != "" {
-			unknown.Why = why
+		if why, untimely := one.excluded(at); why != "" {
+			unknown.Why, unknown.Untimely = why, untimely
 			continue
 		}
 		who = append(who, one.principals...)
@@ -90,18 +90,19 @@ func (l *Signers) Principals(s *Signature) ([]string, error) {
 	return who, nil
 }
 
-// excluded says why a line does not count at some time.
-func (s *signer) excluded(at time.Time) string {
+// excluded says why a line does not count at some time, and whether it does at
+// another.
+func (s *signer) excluded(at time.Time) (why string, untimely bool) {
 	const form = "2006-01-02T15:04:05Z"
 	switch {
 	case s.namespaces != nil && !matchList(Namespace, *s.namespaces):
-		return fmt.Sprintf("line %d allows that key for other namespaces than %s", s.line, Namespace)
+		return fmt.Sprintf("line %d allows that key for other namespaces than %s", s.line, Namespace), false
 	case !s.after.IsZero() && at.Before(s.after):
-		return fmt.Sprintf("line %d allows that key from %s on only", s.line, s.after.UTC().Format(form))
+		return fmt.Sprintf("line %d allows that key from %s on only", s.line, s.after.UTC().Format(form)), true
 	case !s.before.IsZero() && at.After(s.before):
-		return fmt.Sprintf("line %d allowed that key until %s", s.line, s.before.UTC().Format(form))
+		return fmt.Sprintf("line %d allowed that key until %s", s.line, s.before.UTC().Format(form)), true
 	}
-	return ""
+	return "", false
 }
 
 const blanks = " \t"
@@ -115,9 +116,15 @@ func parseSigner(line string) (*signer, error) {
 	if strings.Contains(line, "\x00") {
 		return nil, errors.New("a zero byte")
 	}
+	if word, _ := cutWord(line); isKeyType(word) {
+		return nil, errors.New("it is a key without a name; write whose it is before it, as backup@host7")
+	}
 	names, rest, err := cutNames(line)
 	if err != nil {
 		return nil, err
+	}
+	if rest == "" {
+		return nil, errors.New("no public key in it")
 	}
 	s := &signer{}
 	for name := range strings.SplitSeq(names, ",") {
