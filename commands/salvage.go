@@ -87,8 +87,22 @@ func salvage(ctx context.Context, s *session, o extractOptions) error {
 	if sum.Damaged {
 		what = "the archive is damaged: what is wrong with it and what is lost was named"
 	}
-	s.report.result("%s; the proof of its end is %s, a signature %s", what, sum.Proof, sum.Signature)
+	s.report.result("%s; the proof of its end is %s; %s", what, sum.Proof, salvagedSignature(sum))
 	return nil
+}
+
+// salvagedSignature says what became of the signature. Nobody asks here whose it
+// is, and without the end nobody knows whether there was one.
+func salvagedSignature(sum *stages.Salvaged) string {
+	switch {
+	case sum.Signature == stages.Good:
+		return fmt.Sprintf("it is signed with %s, and whose key that is was not asked", sum.SignedBy)
+	case sum.Signature == stages.Bad:
+		return "its signature does not hold"
+	case sum.Proof == stages.Good:
+		return "it is not signed"
+	}
+	return "whether it was signed cannot be told"
 }
 
 func (x *extraction) salvageOptions(archive string, dirs *newDirs) stages.SalvageOptions {

@@ -44,6 +44,7 @@ func (s *salvage) lose(ctx context.Context) error {
 	s.gaps(lost)
 	s.uncovered()
 	if len(s.data) == 0 {
+		s.nameLost()
 		return fmt.Errorf("%w: no block of records is left in it", format.ErrChecksum)
 	}
 	for number, c := range s.counts {

@@ -63,13 +63,14 @@ func Salvage(ctx context.Context, at io.ReaderAt, size int64, o SalvageOptions) 
 	if err := s.scan(ctx); err != nil {
 		return s.out, err
 	}
+	s.Existing.Fresh = true
+	s.restorer = restorer{ExtractOptions: s.ExtractOptions, tokens: s.tokens, sum: &s.out.Summary}
 	if err := s.lose(ctx); err != nil {
 		return s.out, err
 	}
-	s.Existing.Fresh = true
-	s.restorer = restorer{ExtractOptions: s.ExtractOptions, tokens: s.tokens, sum: &s.out.Summary}
 	err := s.restore(ctx)
 	if err == nil && s.returned == 0 && s.out.Damaged {
+		s.nameLost()
 		err = fmt.Errorf("%w: no entry of a token is left in it", format.ErrChecksum)
 	}
 	if err == nil {
