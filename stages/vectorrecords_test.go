@@ -147,6 +147,20 @@ func (m *vectorMaker) hostileTables() {
 	})
 	m.forged("table-macs-short", "one MAC too few", "MMoM", front(1, 0, 1, func(fr *forgedFrame) { fr.beside = fr.beside[:len(fr.beside)-32] }))
 	m.forged("table-macs-after", "a byte after the MACs", "MMoM", front(1, 0, 1, func(fr *forgedFrame) { fr.beside = append(fr.beside, 0) }))
+	wrap := func(name, about, classes string, change func(wrap []byte) []byte) {
+		m.forged("table-wrap-"+name, about, classes, func(f *forge) {
+			f.parts = []forgedPart{{2, false}, {4, true}, {3, true}} // nothing of the first is wrapped
+			f.onFront = func(fr *forgedFrame) {
+				if at := len(fr.beside) - 32*len(fr.recs); fr.kind == 1 && fr.number == 0 && (at > 0) == (name != "of-none") {
+					fr.beside = join(change(fr.beside[:at:at]), fr.beside[at:])
+				}
+			}
+		})
+	}
+	wrap("missing", "wrapped payloads without nonce and tag", "MMoM", func(wrap []byte) []byte { return wrap[12 : len(wrap)-16] })
+	wrap("short", "a wrap whose tag has a byte too few", "MMoM", func(wrap []byte) []byte { return wrap[:len(wrap)-1] })
+	wrap("long", "a wrap whose tag has a byte too many", "MMoM", func(wrap []byte) []byte { return append(wrap, 0) })
+	wrap("of-none", "a wrap where nothing is wrapped", "MMoo", func([]byte) []byte { return make([]byte, 28) })
 	m.forged("table-large-block", "several records in a block part of more than 8 MiB", "MMoM", func(f *forge) {
 		f.records[3].data = bytes.Repeat([]byte("eight mebibytes "), 512<<10)
 	})
@@ -209,6 +223,9 @@ func (m *vectorMaker) hostileRecords() {
 			}
 		}
 		f.parts = []forgedPart{{6, true}, {3, true}}
+	})
+	m.forged("record-names-lie", "the lengths of two names lie, and their sum does not: both are other names", "AAoA", func(f *forge) {
+		f.records[2].lenName, f.records[3].lenName = ptr(uint16(8)), ptr(uint16(9))
 	})
 	m.forged("record-wrap-nonce", "a wrap under another nonce, whose tag fits: the same MACs, and other bytes", "MMoA", func(f *forge) {
 		f.onFront = func(fr *forgedFrame) {
