@@ -1,5 +1,7 @@
 package format
 
+import "hash/crc32"
+
 // A Record is one entry of an archive: an object, a piece of token state, or
 // a descriptor.
 //
@@ -118,6 +120,16 @@ func (r *Record) AppendHeader(b []byte, payloadLen int) []byte {
 	b = be.AppendUint32(b, uint32(len(r.Metadata)))
 	b = be.AppendUint32(b, uint32(payloadLen))
 	return append(b, r.Name...)
+}
+
+// Checksum is a CRC-32C over the record as stored, MAC and all. No archive has
+// it: it shows that what was MACed is what was written.
+func (r *Record) Checksum() uint32 {
+	var room [HeaderSize + 64]byte // for most names
+	sum := crc32.Checksum(r.AppendHeader(room[:0], len(r.Payload)), castagnoli)
+	sum = crc32.Update(sum, castagnoli, r.Metadata)
+	sum = crc32.Update(sum, castagnoli, r.Payload)
+	return crc32.Update(sum, castagnoli, r.MAC[:])
 }
 
 // recordLengths are the three lengths in a fixed header.

@@ -10,8 +10,11 @@ import (
 type mac struct{ record *format.RecordMAC }
 
 func (s *mac) Forward(_ context.Context, b *Batch) error {
+	b.sums = b.sums[:0]
 	for i := range b.Records {
-		b.Records[i].MAC = s.record.Sum(&b.Records[i])
+		r := &b.Records[i]
+		r.MAC = s.record.Sum(r)
+		b.sums = append(b.sums, r.Checksum())
 	}
 	return nil
 }

@@ -40,6 +40,24 @@ func lastWrapped(b *Batch) []byte {
 	return nil
 }
 
+func lastMetadata(b *Batch) []byte {
+	for i := len(b.Records) - 1; i >= 0; i-- {
+		if m := b.Records[i].Metadata; len(m) > 0 {
+			return m
+		}
+	}
+	return nil
+}
+
+func lastPublic(b *Batch) []byte {
+	for i := len(b.Records) - 1; i >= 0; i-- {
+		if r := &b.Records[i]; r.Flags&format.Wrapped == 0 && len(r.Payload) > 0 {
+			return r.Payload
+		}
+	}
+	return nil
+}
+
 // What memory, or a bug in a compressor, does to a payload that was wrapped,
 // to a part between packing and sealing, or between sealing and writing, stops the run, whichever bit it is;
 // unless it is one that means nothing, and the archive is whole all the same.
@@ -49,6 +67,9 @@ func TestSelfCheck(t *testing.T) {
 		of    func(b *Batch) []byte
 	}{
 		"wrapped":    {&wrap{}, lastWrapped},
+		"metadata":   {&mac{}, lastMetadata},
+		"public":     {&mac{}, lastPublic},
+		"MAC":        {&mac{}, func(b *Batch) []byte { return b.Records[len(b.Records)-1].MAC[:] }},
 		"compressed": {&compress{}, func(b *Batch) []byte { return b.body }},
 		"sealed":     {&seal{}, func(b *Batch) []byte { return b.Frame }},
 	}
@@ -58,7 +79,7 @@ func TestSelfCheck(t *testing.T) {
 			switch {
 			case *long:
 				stride = 1
-			case what == "wrapped": // a short one
+			case what != "compressed" && what != "sealed": // short ones
 				stride = 37
 			case testing.Short(), codec == format.CodecXZ: // which takes the longest
 				stride = 2903

@@ -35,6 +35,7 @@ type Batch struct {
 	planned []planned // forward: what to read, in order
 	at      int       // how much of it was read
 	notes   []Problem // forward: what was found wrong before there was a record
+	sums    []uint32  // forward: of each record when it was MACed
 
 	ordinal     uint64 // reverse: place among all frames
 	sealed      format.Frame
