@@ -115,6 +115,14 @@ type Rechecker interface {
 	Recheck(ctx context.Context) (changed []Entry, stable bool, err error)
 }
 
+// Prefetcher is a token whose entries the system can be asked for before they
+// are read.
+type Prefetcher interface {
+	// Prefetch asks for an entry's bytes and does not wait for them. What is
+	// wrong with the entry is Read's to say.
+	Prefetch(e *Entry)
+}
+
 // Validator judges entries by their bytes.
 type Validator interface {
 	// Validate sets r.Class, the label, id and key type in r.Details and the

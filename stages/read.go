@@ -16,6 +16,7 @@ const (
 // read ⇄ restore: a backend's bytes into records.
 type read struct {
 	restore *restorer
+	ahead   ahead
 }
 
 // Forward reads planned entries until the part is full.
@@ -30,7 +31,9 @@ func (s *read) Forward(ctx context.Context, b *Batch) error {
 	}
 	b.Records = b.Records[:0]
 	free, total := b.arena, 0
+	s.ahead.start()
 	for b.More() && total < partBytes && len(b.Records) < format.MaxRecords {
+		s.ahead.next(b.planned[b.at:])
 		p := &b.planned[b.at]
 		b.Records = append(b.Records, format.Record{})
 		r := &b.Records[len(b.Records)-1]

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tokar/backends"
 	"tokar/format"
 )
 
@@ -118,6 +119,29 @@ func TestVanished(t *testing.T) {
 		gone := e.Name.String() == "10000000"
 		if gone != (r.Flags == format.Vanished) || gone != (len(r.Details.Findings) == 1) {
 			t.Errorf("%s: flags %b, findings %v", e.Name, r.Flags, r.Details.Findings)
+		}
+	}
+}
+
+// Asking for an entry before it is read changes nothing, whatever stands there.
+func TestPrefetch(t *testing.T) {
+	dir := copyToken(t, filepath.Join(fixtureDir, "swtok-old-small"), t.TempDir()+"/swtok")
+	fifo := filepath.Join(dir, "TOK_OBJ", "ZZZZZZZZ")
+	check(t, unix.Mkfifo(fifo, 0o600))
+	tok := openToken(t, dir)
+	defer tok.Close()
+	var missing string
+	for e, err := range tok.Entries(t.Context()) {
+		check(t, err)
+		if e.Kind == format.KindObject && e.Flags == 0 && missing == "" {
+			missing = e.Name.String()
+			check(t, os.Remove(filepath.Join(dir, "TOK_OBJ", missing)))
+		}
+		tok.(backends.Prefetcher).Prefetch(&e)
+		r := newRecord(&e)
+		check(t, tok.Read(t.Context(), &e, r, make([]byte, 1<<16)))
+		if gone := r.Flags&format.Vanished != 0; gone != (r.Name.String() == missing) {
+			t.Errorf("%s: vanished %v", r.Name, gone)
 		}
 	}
 }
