@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"tokar/backends"
 	"tokar/backends/all"
@@ -169,6 +170,9 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	x := &extraction{session: s, o: o, dirs: map[string]string{}, refuse: cancel}
+	// Every file gets the mode that it shall have, in a place that is nobody
+	// else's; a umask would only have each mode set twice.
+	unix.Umask(0)
 	sum, err := stages.Extract(ctx, in.Reader, x.options())
 	if cause := context.Cause(ctx); err != nil && codeOf(cause) == exitUsage {
 		err = cause

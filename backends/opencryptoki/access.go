@@ -48,9 +48,11 @@ func (a *access) closeGroup() {
 // without a list, so that it opens nothing where the list cannot be set.
 func (s *staging) setAccess(fd int, path string, st *unix.Stat_t, a access, chowned bool) {
 	dir := st.Mode&unix.S_IFMT == unix.S_IFDIR
-	if err := setACL(fd, accessACL, nil); err != nil {
-		s.lack(accessLists, path, err)
-		a.mode &^= 0o070 // what stays of an inherited list
+	if dir || s.inherits {
+		if err := setACL(fd, accessACL, nil); err != nil {
+			s.lack(accessLists, path, err)
+			a.mode &^= 0o070 // what stays of an inherited list
+		}
 	}
 	if chowned || st.Mode&0o7777 != a.mode { // fchown clears bits
 		if err := unix.Fchmod(fd, a.mode); err != nil {

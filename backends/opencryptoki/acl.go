@@ -76,12 +76,14 @@ func setACL(fd int, attribute string, entries []format.ACLEntry) error {
 	if len(entries) > 0 {
 		return unix.Fsetxattr(fd, attribute, kernelACL(entries), 0)
 	}
+	if !hasXattr(fd, attribute) {
+		return nil
+	}
+	return unix.Fremovexattr(fd, attribute)
+}
+
+// hasXattr says whether a file has an attribute, or may have it.
+func hasXattr(fd int, attribute string) bool {
 	_, err := unix.Fgetxattr(fd, attribute, nil)
-	if err == nil {
-		err = unix.Fremovexattr(fd, attribute)
-	}
-	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
-		err = nil
-	}
-	return err
+	return !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP)
 }

@@ -139,18 +139,17 @@ func (p place) counted() error {
 // new program would still see the list of objects that is in it. It says which
 // segment stays, and why.
 func (p place) stale(remove bool) (stays string, err error) {
-	use, err := processesNow()
-	if err != nil {
-		return "", err
-	}
-	who := p.mappedBy(use)
 	for _, segment := range p.segments() {
 		path := filepath.Join(shm, segment)
 		info, err := os.Lstat(path)
 		if err != nil || !info.Mode().IsRegular() {
-			continue
+			continue // as with most: no need to look at all processes
 		}
-		if who != "" {
+		use, err := processesNow()
+		if err != nil {
+			return "", err
+		}
+		if who := p.mappedBy(use); who != "" {
 			return fmt.Sprintf("%s stays: %s maps it", path, who), nil
 		}
 		if !remove {

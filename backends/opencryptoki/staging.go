@@ -39,6 +39,7 @@ type staging struct {
 	begun    bool
 	swap     *swap.Place // nil in a dry run
 	dir      int         // of the directory being built; -1 in a dry run
+	inherits bool        // what is made in it gets an access control list of its own accord
 	merge    *merge      // single objects into a token that is there
 
 	creating sync.Mutex // one worker creates files at a time
@@ -175,6 +176,7 @@ func (s *staging) openPlace() (err error) {
 	}
 	if s.swap != nil {
 		s.dir = s.swap.Dir()
+		s.inherits = hasXattr(s.dir, defaultACL)
 	}
 	cleared := "what it left is cleared away"
 	if s.o.DryRun {
