@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"crypto/fips140"
 	"errors"
 	"fmt"
 	"slices"
@@ -182,7 +183,10 @@ func signing(e *signature.UnknownError) string {
 func unlocking(slots []format.Slot) string {
 	const identity, passphrase = "a key that opens it with -i FILE", "its passphrase with -p or --passphrase"
 	isPassphrase := func(s format.Slot) bool { return s.Type == format.SlotPassphrase }
+	isNotAge := func(s format.Slot) bool { return s.Type != format.SlotAge }
 	switch {
+	case fips140.Enforced() && !slices.ContainsFunc(slots, isNotAge):
+		return "age and SSH keys do not work with fips140=only: give the archive an HPKE key with tokar rekey on a host without it"
 	case !slices.ContainsFunc(slots, isPassphrase):
 		return "give " + identity
 	case slices.ContainsFunc(slots, func(s format.Slot) bool { return !isPassphrase(s) }):

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"crypto/fips140"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,6 +59,9 @@ func keygenOptionsOf(s *session, c *cli.Context) (o keygenOptions, err error) {
 	}
 	if o.hpke != "" && o.x25519 {
 		return o, usagef(s.name, "--hpke and --x25519 are different keys; give one of them")
+	}
+	if o.hpke == "" && fips140.Enforced() {
+		return o, usagef(s.name, "age's keys are not FIPS-approved and this runs with fips140=only; --hpke makes keys that are; no key was made")
 	}
 	if len(s.operands) > 0 && slices.Contains(keyslot.HPKESuites(), s.operands[0].text) {
 		return o, usagef(s.name, "the kind of HPKE key is written --hpke=%s", s.operands[0].text)
