@@ -188,7 +188,7 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 	case errors.Is(err, backends.ErrInUse) && o.existing.InUse:
 		return &failure{code: exitBusy, err: err, left: "nothing was restored", todo: "end the programs that use the token, and try again"}
 	case err != nil:
-		return left(in.explain(err), "nothing was restored")
+		return unrestored(in.explain(err))
 	}
 	if err := o.sel.missed(s.report); err != nil {
 		return left(err, "nothing was restored")
@@ -230,4 +230,15 @@ func holder(ctx context.Context, dir string) string {
 		}
 	}
 	return ""
+}
+
+// unrestored is how a restore ends that changed nothing. Who restores may have no
+// other archive.
+func unrestored(err error) error {
+	const nothing = "nothing was restored"
+	if !isAny(err, format.ErrTruncated, format.ErrChecksum) {
+		return left(err, nothing)
+	}
+	return &failure{code: codeOf(err), err: err, left: nothing,
+		todo: todo(err) + "; if there is no whole one any more, --salvage brings back what is left of this one"}
 }
