@@ -129,6 +129,8 @@ func signedBy(sum *stages.Summary) string {
 	switch {
 	case sum.SignedBy == nil:
 		return ""
+	case len(sum.Signers) > 0 && !sum.JudgedAt.IsZero():
+		return fmt.Sprintf("signed by %s (%s), judged as of %s", quoteAll(sum.Signers), sum.SignedBy, sum.JudgedAt.UTC().Format("2006-01-02T15:04:05Z"))
 	case len(sum.Signers) > 0:
 		return fmt.Sprintf("signed by %s (%s)", quoteAll(sum.Signers), sum.SignedBy)
 	}

@@ -27,6 +27,7 @@ func (a *opened) readEnd(front []byte) (*format.End, error) {
 	}
 	if a.signers != nil {
 		a.sum.Signers, err = a.signers.Principals(a.sum.SignedBy)
+		a.sum.JudgedAt = a.signers.At
 	}
 	return e, err
 }

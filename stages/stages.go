@@ -18,6 +18,7 @@ package stages
 
 import (
 	"context"
+	"time"
 
 	"tokar/backends"
 	"tokar/format"
@@ -132,9 +133,11 @@ type Summary struct {
 	Unstable   []string // tokens that changed while they were read
 	Written    uint64   // bytes of archive
 	// SignedBy is whose key signed the archive: nil if it is not signed. Signers
-	// are the names that OpenOptions.Signers has for that key.
+	// are the names that OpenOptions.Signers has for that key, at JudgedAt where
+	// that was asked for.
 	SignedBy *signature.Signature
 	Signers  []string
+	JudgedAt time.Time
 }
 
 func (s *Summary) add(r *format.Record) {
