@@ -23,8 +23,9 @@ aws s3 cp s3://backups/host7.tokar - | tokar rekey -i restore.key -R escrow.key.
 		text: `Opens the archive with a restore key and writes it with other key slots; all else
 stays as it is, byte for byte. FILE is swapped for the new archive when that is
 whole, and needs as much free space beside it until then; links to it are
-followed. Without -f it reads stdin and writes stdout, or -o FILE. SLOT is a
-number or a word of the list that -n prints; -n alone needs no key.
+followed. Without -f it reads stdin and writes stdout, or -o FILE. -n alone lists
+the key slots, and needs no key for it: SLOT is a number of that list, or what
+stands last in a line, such as passphrase, if only one slot is that.
 It revokes nothing: the old keys still open every copy made before, and who has
 read the archive has its keys. To shut somebody out, make a new archive and
 destroy the old ones. Frames and the end's proof are checked on the way, records

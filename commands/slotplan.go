@@ -159,7 +159,7 @@ func (p *slotPlan) tell(done *stages.Rekeyed, out *output) {
 			"to shut somebody out, make a new archive and destroy the old ones")
 	}
 	if done.LockedOut {
-		p.report.warn("the key that opened the archive does not restore the new one")
+		p.report.warn("the key or passphrase that opened the archive does not restore the new one")
 	}
 	verb, where := "rekeyed", ""
 	if p.o.dryRun {
