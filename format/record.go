@@ -122,14 +122,18 @@ func (r *Record) AppendHeader(b []byte, payloadLen int) []byte {
 	return append(b, r.Name...)
 }
 
-// Checksum is a CRC-32C over the record as stored, MAC and all. No archive has
-// it: it shows that what was MACed is what was written.
+// Checksum is a CRC-32C over the record as stored, MAC and all, but for a
+// wrapped payload, which has a tag. No archive has it: it shows that what was
+// MACed is what was written.
 func (r *Record) Checksum() uint32 {
 	var room [HeaderSize + 64]byte // for most names
 	sum := crc32.Checksum(r.AppendHeader(room[:0], len(r.Payload)), castagnoli)
+	sum = crc32.Update(sum, castagnoli, r.MAC[:])
+	if r.Flags&Wrapped != 0 {
+		return sum
+	}
 	sum = crc32.Update(sum, castagnoli, r.Metadata)
-	sum = crc32.Update(sum, castagnoli, r.Payload)
-	return crc32.Update(sum, castagnoli, r.MAC[:])
+	return crc32.Update(sum, castagnoli, r.Payload)
 }
 
 // recordLengths are the three lengths in a fixed header.

@@ -3,6 +3,8 @@ package stages
 import (
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tokar/backends"
 )
 
@@ -10,27 +12,37 @@ const (
 	// So many entries are asked for together: enough for a disk to merge and
 	// order what it reads.
 	aheadEntries = 64
-	// An entry takes 5 us from the page cache and 50 and more from a disk.
-	slowEntry = 20 * time.Microsecond
+	// An entry takes 5 us from the page cache, longer on a busy machine; from a
+	// network or a disk that the system does not count, many times that.
+	slowEntry = 200 * time.Microsecond
 )
 
-// ahead asks the system for entries before they are read, where reading turns
-// out to be slow. Where it is not, asking would cost as much as it saves.
+// ahead asks the system for entries before they are read, where they turn out
+// not to be in memory. Where they are, asking would cost as much as it saves.
 type ahead struct {
 	slow  bool
 	since time.Time
-	n     int // entries read since then
+	disk  int64 // blocks that this process had read from disks by then
+	n     int   // entries read since then
 }
 
 // start begins to measure: what happened since the last part was not reading.
-func (a *ahead) start() { a.since, a.n = time.Now(), 0 }
+func (a *ahead) start() { a.since, a.disk, a.n = time.Now(), diskBlocks(), 0 }
+
+func diskBlocks() int64 {
+	var use unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &use) != nil {
+		return 0
+	}
+	return int64(use.Inblock) // 32 bits wide on some machines
+}
 
 // next is called before each entry is read; rest is that one and those after it.
 func (a *ahead) next(rest []planned) {
 	if a.n == aheadEntries {
-		took := time.Since(a.since)
-		a.slow = took > aheadEntries*slowEntry
+		since, disk := a.since, a.disk
 		a.start()
+		a.slow = a.disk > disk || a.since.Sub(since) > aheadEntries*slowEntry
 	}
 	if a.n == 0 && a.slow {
 		for i := range rest[:min(len(rest), aheadEntries)] {

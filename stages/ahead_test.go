@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestAhead(t *testing.T) {
 		if group == 0 {
 			a.start()
 		}
-		a.since = time.Now().Add(c.took)
+		a.since, a.disk = time.Now().Add(c.took), math.MaxInt64
 		from := max(group-1, 0) * aheadEntries
 		for i := range aheadEntries {
 			a.next(all[from+i:])
@@ -43,6 +44,12 @@ func TestAhead(t *testing.T) {
 			t.Errorf("group %d: asked for %d, want %d", group, len(token.names), c.want)
 		}
 	}
+	a.since, a.disk = time.Now().Add(never), -1 // a disk was read
+	a.next(all[1:])
+	if len(token.names) != 3*aheadEntries-1 {
+		t.Errorf("after a disk was read, asked for %d", len(token.names))
+	}
+	token.names = token.names[:2*aheadEntries-1]
 	rest := all[len(all)-3:]
 	a = ahead{slow: true}
 	for i := range rest {
