@@ -3,6 +3,7 @@ package stages
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"sort"
@@ -32,11 +33,11 @@ type lostEntry struct {
 // lose finds out what is lost and says so, but for the names of entries: of those
 // it is known when all others have come back.
 func (s *salvage) lose(ctx context.Context) error {
-	lost, err := s.readIndex(ctx)
-	if err != nil {
+	if err := s.readDirectory(); err != nil {
 		return err
 	}
-	if err := s.readDirectory(); err != nil {
+	lost, err := s.readIndex(ctx)
+	if err != nil {
 		return err
 	}
 	s.describeOthers()
@@ -55,10 +56,13 @@ func (s *salvage) lose(ctx context.Context) error {
 	return nil
 }
 
-// readIndex gathers the records that the index names and that are lost, and gives
-// their numbers in order.
+// readIndex takes the tokens that the index describes, gathers the records that
+// it names and that are lost, and gives their numbers in order.
 func (s *salvage) readIndex(ctx context.Context) (lost []uint64, err error) {
 	s.lost = map[string]*lostEntry{}
+	// A record takes 32 bytes at least. Who has mK can name a million in a few
+	// KiB, compressed.
+	most := s.size/32 + 1<<16
 	for _, f := range s.index {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -70,6 +74,15 @@ func (s *salvage) readIndex(ctx context.Context) (lost []uint64, err error) {
 		if err != nil {
 			return nil, err
 		}
+		if !s.proves(f, sha256.Sum256(s.batch.front)) {
+			s.tell("unproved", f.offset, "%s is not the one that the end of the archive proves; what it says is not believed", f.FrameHeader)
+			continue
+		}
+		if most -= int64(len(recs)); most < 0 {
+			s.tell("unsound-block", f.offset, "%s and those after it are left out: they name more records than a file of this size holds", f.FrameHeader)
+			break
+		}
+		s.described(recs)
 		for i := range recs {
 			r := &recs[i]
 			if s.counts[r.Token] == nil {
@@ -138,12 +151,19 @@ func (s *salvage) readDirectory() error {
 	return nil
 }
 
-// proved is what the end of the archive says of the frame with a record.
-func (s *losses) proved(first uint64) (format.DirEntry, bool) {
+// proves says whether the end of the archive proves a frame with this D, or
+// nothing at all.
+func (s *losses) proves(f foundFrame, d [32]byte) bool {
 	if s.proven == nil {
-		return format.DirEntry{}, false
+		return true
 	}
-	return s.proven.Data(first)
+	e, ok := s.proven.Data(f.first)
+	if index := s.proven.Index(); f.Kind == format.IndexBlock {
+		if ok = f.Number < uint64(len(index)); ok {
+			e = index[f.Number]
+		}
+	}
+	return ok && e.FrameHeader == f.FrameHeader && e.D == d
 }
 
 // describeOthers gives a name to tokens of which the description is lost.
@@ -153,6 +173,9 @@ func (s *salvage) describeOthers() {
 			continue
 		}
 		name := fmt.Sprintf("unknown-token-%d", number)
+		for _, taken := s.names[string(format.NameOf(name))]; taken; _, taken = s.names[string(format.NameOf(name))] {
+			name += "_"
+		}
 		info := &format.Token{Name: format.NameOf(name), Kind: s.Unknown.Kind()}
 		s.tokens.add(&tokenState{number: number, info: info, backend: s.Unknown})
 		if c.records > 0 {

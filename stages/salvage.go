@@ -123,7 +123,7 @@ func (s *salvage) restore(ctx context.Context) error {
 		if err := s.again(&f); err != nil {
 			return err
 		}
-		if e, ok := s.proved(f.first); ok && e.D != format.DataDigest(s.batch.Records, s.batch.beside) {
+		if !s.proves(f, format.DataDigest(s.batch.Records, s.batch.beside)) {
 			s.damage("unproved", f.offset, "%s is not the one that the end of the archive proves; who made it had a key of the archive, and what it holds is brought back", f.FrameHeader)
 		}
 		if err := s.records(ctx, &s.batch); err != nil {

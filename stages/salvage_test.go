@@ -216,9 +216,14 @@ func rescueEach(b []byte, each Each) (*rescued, error) {
 	o := SalvageOptions{
 		ExtractOptions: ExtractOptions{
 			OpenOptions: opening(restoreKey),
-			Backend:     func(string) (backends.Backend, error) { return m, nil },
-			Place:       func(*format.Token) Place { return Place{Wanted: true, Whole: true} },
-			Select:      func(*format.Token, *format.Record) bool { return true },
+			Backend: func(kind string) (backends.Backend, error) {
+				if kind == "nobody's" {
+					return nil, format.ErrUnsupported
+				}
+				return m, nil
+			},
+			Place:  func(*format.Token) Place { return Place{Wanted: true, Whole: true} },
+			Select: func(*format.Token, *format.Record) bool { return true },
 		},
 		Unknown: plain,
 		Damage:  func(f format.Finding) { out.damage = append(out.damage, f) },

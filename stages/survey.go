@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 
@@ -21,6 +22,7 @@ type survey struct {
 	header  *format.Header
 	keys    *format.Keys
 	tokens  *tokens
+	names   map[string]uint32 // of tokens that are described
 
 	data, index, directory []foundFrame // by number and part
 	ends                   []foundFrame
@@ -64,7 +66,7 @@ func (s *survey) cover(offset, length int64) {
 // bounds, its checksum holds and its seal opens; else the next byte is looked
 // at. Of several with the same kind, number and part the first counts.
 func (s *survey) scan(ctx context.Context) error {
-	s.counts = map[uint32]*tokenCount{}
+	s.counts, s.names = map[uint32]*tokenCount{}, map[string]uint32{}
 	w := window{at: s.at, size: s.size}
 	start := s.header.FrameStart()
 	seen := map[format.FrameHeader]bool{}
@@ -165,7 +167,6 @@ func (s *survey) take(f foundFrame) {
 		s.data = append(s.data, f)
 	case f.Kind == format.IndexBlock:
 		if _, b.Records, err = format.DecodeChunk(b.Records, b.front); err == nil {
-			s.described(b.Records)
 			s.index = append(s.index, f)
 		}
 	case f.Kind == format.DirectoryBlock:
@@ -203,15 +204,22 @@ func (s *survey) count(r *format.Record) {
 	}
 }
 
-// described takes tokens' descriptors, from a data frame or from a chunk,
-// whichever is first.
+// described takes tokens' descriptors, the first of each; those in data frames
+// come before those in chunks.
 func (s *survey) described(recs []format.Record) {
 	for i := range recs {
 		if r := &recs[i]; r.Kind == format.KindToken && s.tokens.byNumber(r.Token) == nil {
 			own := format.Record{Kind: r.Kind, Token: r.Token, Name: bytes.Clone(r.Name), Metadata: bytes.Clone(r.Metadata)}
-			if err := s.tokens.describe(&own, 0); err != nil {
-				s.tell("unsound-record", -1, "the description of token %d is left out: %v", r.Token, err)
+			err := s.tokens.describe(&own, 0)
+			if other, again := s.names[string(r.Name)]; err == nil && again {
+				s.tokens.drop(r.Token) // one place cannot take two
+				err = fmt.Errorf("it has the name of token %d", other)
 			}
+			if err != nil {
+				s.tell("unsound-record", -1, "the description of token %d is left out: %v", r.Token, err)
+				continue
+			}
+			s.names[string(own.Name)] = r.Token
 		}
 	}
 }
@@ -230,7 +238,11 @@ func (s *survey) sort() {
 	}
 	next := uint64(0)
 	s.data = slices.DeleteFunc(s.data, func(f foundFrame) bool {
-		if f.first < next {
+		switch {
+		case f.first+f.count < f.first:
+			s.tell("unsound-block", f.offset, "%s is left out: its records have numbers that no archive has", f.FrameHeader)
+			return true
+		case f.first < next:
 			s.tell("unsound-block", f.offset, "%s is left out: its records repeat the numbers of others", f.FrameHeader)
 			return true
 		}

@@ -88,6 +88,13 @@ func (s *tokens) add(t *tokenState) {
 	s.byNum[t.number] = t
 }
 
+// drop forgets a token.
+func (s *tokens) drop(number uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byNum, number)
+}
+
 // pass says that a part's descriptors were all taken.
 func (s *tokens) pass(ordinal uint64) {
 	s.mu.Lock()
@@ -138,12 +145,9 @@ func (s *tokens) byNumber(number uint32) *tokenState {
 // forget lets go of a token that ended, where tokens are only listed: a staging
 // place is known to the end.
 func (s *tokens) forget(number uint32) {
-	if s.backend != nil {
-		return
+	if s.backend == nil {
+		s.drop(number)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.byNum, number)
 }
 
 func (s *tokens) info(number uint32) *format.Token {
