@@ -85,6 +85,8 @@ var laterCommands = map[string]string{
 	"fsck":    "the command is tokar check",
 	"ls":      "the command is tokar list",
 	"restore": "the command is tokar extract",
+	"salvage": "it is tokar extract --salvage",
+	"sign":    "it is tokar create --sign KEY",
 	"test":    "the command is tokar verify",
 	"migrate": "migrating tokens is not built yet",
 }

@@ -86,6 +86,8 @@ func TestParseRefuses(t *testing.T) {
 		{"verfiy", "did you mean verify"},
 		{"frobnicate", "unknown command frobnicate; see"},
 		{"compare", "the command is tokar diff"},
+		{"salvage", "it is tokar extract --salvage"},
+		{"sign", "it is tokar create --sign KEY"},
 		{"--compare -f a", "the command comes first: tokar diff"},
 		{"dxf a", "unknown command dxf"},
 		{"dOf a", "no flag --to-stdout: extract has it"},

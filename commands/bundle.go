@@ -44,7 +44,7 @@ var letterAnswers = map[rune]string{
 	'A': answerSealed,
 	'h': "no symlink is followed inside a token",
 	'P': answerNoPaths,
-	'i': "a damaged archive is refused, never read past; a key that opens one is -i FILE where archives are read, and create takes public keys: -R FILE.pub",
+	'i': "a damaged archive is refused; of one without another copy extract --salvage brings back what is whole; a key that opens one is -i FILE where archives are read, and create takes public keys: -R FILE.pub",
 	'm': answerKept,
 	'o': answerKept,
 	'p': "permissions are always kept",

@@ -48,6 +48,10 @@ print the commands that mend it:
   tokar diff -i restore.key -f backup.tokar -C /var/lib/opencryptoki
   tokar extract -n -i restore.key -f backup.tokar -C /var/lib/opencryptoki swtok
 
+The archive itself is damaged, and no whole one is left?
+
+  tokar extract --salvage -i restore.key -f backup.tokar -C new
+
 Commands, and their letters in tar's way (tokar cvf backup.tokar …):
 `)
 	for _, c := range commands {
