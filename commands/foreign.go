@@ -25,6 +25,8 @@ func (a *archiveFile) explain(err error) error {
 		return fmt.Errorf("%w: it is empty", format.ErrNotArchive)
 	case len(head) == 0:
 		return &failure{code: exitArchive, err: fmt.Errorf("%w: nothing came", format.ErrNotArchive), todo: "look whether the command before the pipe failed"}
+	case a.endsAsArchive():
+		return fmt.Errorf("%w: its beginning is lost or damaged", format.ErrTruncated)
 	case what != "":
 	case partOfToken(a.path):
 		what = "a token's file; tokar create archives the token"
@@ -34,6 +36,20 @@ func (a *archiveFile) explain(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: it looks like %s", format.ErrNotArchive, what)
+}
+
+// endsAsArchive says whether a file that does not begin as an archive ends as one.
+func (a *archiveFile) endsAsArchive() bool {
+	info, err := a.file.Stat()
+	if err != nil || info.Size() < format.FooterSize {
+		return false
+	}
+	end := make([]byte, format.FooterSize)
+	if _, err := a.file.ReadAt(end, info.Size()-format.FooterSize); err != nil {
+		return false
+	}
+	_, err = format.DecodeFooter(end)
+	return err == nil
 }
 
 // beginning is how the file begins, which a pipe gives only once.
