@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"tokar/format"
+	"tokar/format/keyslot"
 )
 
 // open opens a file that a flag names. "-" is stdin. A process that is not
@@ -26,7 +27,7 @@ func (s *session) open(path, what string) (*os.File, error) {
 		n, ok = 0, true
 	}
 	switch {
-	case !ok && strings.HasPrefix(strings.ToUpper(path), "AGE-SECRET-KEY-"):
+	case !ok && keyslot.IsSecretKey(path):
 		return nil, usagef(s.name, "a secret key is given by the name of its file, never itself")
 	case !ok:
 		return os.Open(path)

@@ -110,10 +110,15 @@ func ageRecipientOf(text string, ui *UI) (to age.Recipient, err error) {
 	return to, nil
 }
 
-func isIdentity(text string) bool {
+// IsSecretKey says whether a text begins as a secret key of tokar or age does,
+// in either case. A plugin's identity is none: what it opens is in the device.
+func IsSecretKey(text string) bool {
 	up := strings.ToUpper(text)
-	return strings.HasPrefix(up, "TOKAR-SECRET-KEY-") || strings.HasPrefix(up, "AGE-SECRET-KEY-") || strings.HasPrefix(up, "AGE-PLUGIN-") ||
-		strings.HasPrefix(text, "-----BEGIN")
+	return strings.HasPrefix(up, "TOKAR-SECRET-KEY-") || strings.HasPrefix(up, "AGE-SECRET-KEY-")
+}
+
+func isIdentity(text string) bool {
+	return IsSecretKey(text) || strings.HasPrefix(strings.ToUpper(text), "AGE-PLUGIN-") || strings.HasPrefix(text, "-----BEGIN")
 }
 
 // splitBech32 cuts at the last 1, which ends the readable part.
