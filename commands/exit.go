@@ -131,9 +131,12 @@ func todo(err error) string {
 	var f *failure
 	var locked *stages.LockedError
 	var unknown *signature.UnknownError
+	var spool *stages.SpoolError
 	switch {
 	case errors.As(err, &f) && f.todo != "":
 		return f.todo
+	case errors.As(err, &spool):
+		return "save it to a file and give that with -f, or set TMPDIR to a directory with room for it"
 	case errors.As(err, &locked):
 		return unlocking(locked.Slots)
 	case errors.As(err, &unknown):

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,15 +54,10 @@ func salvage(ctx context.Context, s *session, o extractOptions) error {
 	if err != nil {
 		return left(err, nothing)
 	}
-	at, size, closeSpool, err := spooled(in)
-	if err != nil {
-		return left(err, nothing)
-	}
-	defer closeSpool()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	x := &extraction{session: s, o: o, dirs: map[string]string{}, refuse: cancel}
-	sum, err := stages.Salvage(ctx, at, size, x.salvageOptions(in.path, dirs))
+	sum, err := stages.Salvage(ctx, in.Reader, x.salvageOptions(in.path, dirs))
 	if cause := context.Cause(ctx); err != nil && codeOf(cause) == exitUsage {
 		err = cause
 	}
@@ -203,34 +197,4 @@ func (d *newDirs) removeEmpty() {
 	for _, dir := range d.made {
 		os.Remove(dir) // fails if something is in it
 	}
-}
-
-// spooled gives an archive that can be read at any place. What comes through a
-// pipe is kept in a file without a name, sealed as it is, in TMPDIR: the header
-// may be at the end of it.
-func spooled(in *archiveFile) (at io.ReaderAt, size int64, closeIt func() error, err error) {
-	none := func() error { return nil }
-	if in.Reader == io.Reader(in.file) {
-		info, err := in.file.Stat()
-		if err != nil {
-			return nil, 0, none, err
-		}
-		return in.file, info.Size(), none, nil
-	}
-	f, err := os.CreateTemp("", "tokar-salvage-")
-	if err != nil {
-		return nil, 0, none, spoolError(err)
-	}
-	if err = os.Remove(f.Name()); err == nil {
-		size, err = io.Copy(f, in.Reader)
-	}
-	if err != nil {
-		f.Close()
-		return nil, 0, none, spoolError(err)
-	}
-	return f, size, f.Close, nil
-}
-
-func spoolError(err error) error {
-	return failedf("save the archive to a file and give it with -f, or set TMPDIR to a directory with room for it", "an archive from a pipe must be kept while it is salvaged: %w", fmt.Errorf("%s: %w", os.TempDir(), err))
 }

@@ -40,15 +40,24 @@ const (
 	Absent = "absent"
 )
 
-// Salvage brings back what is whole of a damaged archive, of which at holds size
-// bytes: every record of every data frame that is there and opens, wherever it
+// Salvage brings back what is whole of a damaged archive: every record of every data frame that is there and opens, wherever it
 // stands. Nothing is in its place before all of it was read. A *Salvaged comes
 // with an error, too, once a header was opened.
 //
 // It reads the file three times, in one goroutine: first it looks for headers
 // (headers.go) and frames (survey.go), then it names what is lost (lost.go), and
-// then it restores frame by frame, in the order of their numbers.
-func Salvage(ctx context.Context, at io.ReaderAt, size int64, o SalvageOptions) (*Salvaged, error) {
+// then it restores frame by frame, in the order of their numbers. What comes
+// through a pipe is kept for that: the header may be at the end of it.
+func Salvage(ctx context.Context, r io.Reader, o SalvageOptions) (*Salvaged, error) {
+	at, size, ok := seekable(r)
+	if !ok {
+		file, err := keep(r, "while it is salvaged")
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		at, size, _ = seekable(file)
+	}
 	s := &salvage{SalvageOptions: o, survey: survey{at: at, size: size}, out: &Salvaged{Proof: Absent, Signature: Absent}}
 	s.tell = s.damage
 	if err := s.unlock(ctx, o.OpenOptions); err != nil {

@@ -233,7 +233,7 @@ func rescueEach(b []byte, each Each) (*rescued, error) {
 	}
 	o.Each = each
 	var err error
-	out.Salvaged, err = Salvage(context.Background(), bytes.NewReader(b), int64(len(b)), o)
+	out.Salvaged, err = Salvage(context.Background(), bytes.NewReader(b), o)
 	if m.stagings+plain.stagings != 0 {
 		return nil, fmt.Errorf("%d stagings are left", m.stagings+plain.stagings)
 	}

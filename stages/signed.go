@@ -2,11 +2,11 @@ package stages
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"tokar/backends"
 	"tokar/format"
@@ -48,7 +48,11 @@ func openTelling(ctx context.Context, r io.Reader, o OpenOptions, backend func(s
 	done := func() {}
 	at, size, ok := seekable(r)
 	if !ok {
-		file, err := keep(r)
+		var head bytes.Buffer
+		if _, err := format.ReadHeader(io.TeeReader(r, &head)); err != nil { // what is no archive is not copied
+			return nil, nil, err
+		}
+		file, err := keep(io.MultiReader(&head, r), "until its signature is proved")
 		if err != nil {
 			return nil, nil, err
 		}
@@ -99,48 +103,4 @@ func whatStreamSays(ctx context.Context, r io.Reader, o OpenOptions, why error) 
 		return err
 	}
 	return why
-}
-
-// keep copies an archive from a pipe into a file that is gone when it is
-// closed.
-func keep(r io.Reader) (*os.File, error) {
-	file, err := os.CreateTemp("", "tokar-")
-	if err != nil {
-		return nil, notKept(err)
-	}
-	err = os.Remove(file.Name())
-	w := &keeping{w: file}
-	if err == nil {
-		_, err = format.ReadHeader(io.TeeReader(r, w)) // what is no archive is not copied
-	}
-	if err == nil {
-		_, err = io.Copy(w, r)
-	}
-	if err == nil {
-		_, err = file.Seek(0, io.SeekStart)
-	}
-	if w.err != nil {
-		err = notKept(w.err)
-	}
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	return file, nil
-}
-
-// keeping tells errors of the file from those of the pipe.
-type keeping struct {
-	w   io.Writer
-	err error
-}
-
-func (k *keeping) Write(p []byte) (int, error) {
-	n, err := k.w.Write(p)
-	k.err = err
-	return n, err
-}
-
-func notKept(err error) error {
-	return fmt.Errorf("the archive is kept in %s until its signature is proved: %w; save it to a file and give that, or set TMPDIR", os.TempDir(), err)
 }

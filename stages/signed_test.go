@@ -234,6 +234,9 @@ func TestKeptPipe(t *testing.T) {
 		t.Error(err)
 	}
 	broken := errors.New("the pipe breaks")
+	if _, err := Salvage(t.Context(), io.MultiReader(stream(b[:len(b)/2]), brokenPipe{broken}), SalvageOptions{}); !errors.Is(err, broken) || errors.As(err, new(*SpoolError)) {
+		t.Errorf("salvage: %v", err)
+	}
 	if _, err := Verify(t.Context(), io.MultiReader(stream(b[:len(b)/2]), brokenPipe{broken}), o); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
@@ -243,8 +246,12 @@ func TestKeptPipe(t *testing.T) {
 		}
 	}
 	t.Setenv("TMPDIR", filepath.Join(dir, "nowhere"))
-	if _, err := Verify(t.Context(), stream(b), o); err == nil || !strings.Contains(err.Error(), "set TMPDIR") {
+	spool := (*SpoolError)(nil)
+	if _, err := Verify(t.Context(), stream(b), o); !errors.As(err, &spool) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no directory to keep it: %v", err)
+	}
+	if _, err := Salvage(t.Context(), stream(b), SalvageOptions{}); !errors.As(err, &spool) {
+		t.Errorf("no directory to keep it for a salvage: %v", err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("%d files are left, %v", len(left), err)
