@@ -126,3 +126,23 @@ func TestReadOnlyToken(t *testing.T) {
 		}
 	}
 }
+
+// TestRekeyReadOnly rekeys where nothing can be made: the message does not speak
+// of a file that is there as one to be made.
+func TestRekeyReadOnly(t *testing.T) {
+	r, dir, args := unprivileged(t, 0o755)
+	archive := filepath.Join(dir, "a.tokar")
+	r.must(t, "rekey", "-q", "-i", r.key, "-R", r.key+".pub", "-f", args[4], "-o", archive)
+	if err := os.Chmod(archive, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	for _, dry := range []string{"--quiet", "--dry-run"} {
+		o := r.as(t, asNobody, r.tokar, "rekey", "-i", r.key, "-R", r.key+".pub", dry, "-f", archive)
+		if o.Exit != 3 || !strings.Contains(o.stderr, archive+" cannot be replaced, nothing can be made beside it: permission denied; "+archive+" is as it was; write the new archive elsewhere with -o FILE") {
+			t.Errorf("%s: %d, %s", dry, o.Exit, o.stderr)
+		}
+	}
+}

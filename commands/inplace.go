@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// elsewhere is what to do where a file cannot be replaced.
+const elsewhere = "write the new archive elsewhere with -o FILE"
+
 // A heldArchive is one that shall be replaced where it stands. Who replaces it
 // holds a lock on it, and looks before the swap whether it is still what was
 // read.
@@ -27,7 +30,7 @@ func (s *session) hold(in *archiveFile) (*heldArchive, error) {
 	case h.was.Mode&unix.S_IFMT != unix.S_IFREG:
 		return nil, usagef(s.name, "%s is no file that could be replaced; say with -o where the new archive goes", quote(in.path))
 	case h.was.Nlink > 1:
-		return nil, failedf("write the new archive elsewhere with -o FILE",
+		return nil, failedf(elsewhere,
 			"%s has %d names (hard links), and the others would keep the old key slots", quote(in.path), h.was.Nlink)
 	}
 	var err error
@@ -70,13 +73,13 @@ func (h *heldArchive) attributes(fd int) error {
 		err = unix.Fchown(fd, int(h.was.Uid), int(h.was.Gid))
 	}
 	if err != nil {
-		return failedf("write the new archive elsewhere with -o FILE", "the new archive cannot have the owner and group of %s: %w", quote(h.path), err)
+		return failedf(elsewhere, "the new archive cannot have the owner and group of %s: %w", quote(h.path), err)
 	}
 	if err = h.copyACL(fd); err == nil {
 		err = unix.Fchmod(fd, h.was.Mode&0o777)
 	}
 	if err != nil {
-		return failedf("write the new archive elsewhere with -o FILE", "the new archive cannot have the permissions of %s: %w", quote(h.path), err)
+		return failedf(elsewhere, "the new archive cannot have the permissions of %s: %w", quote(h.path), err)
 	}
 	if label, err := h.xattr("security.selinux"); err == nil {
 		unix.Fsetxattr(fd, "security.selinux", label, 0) // where it may not be set, the directory's serves
@@ -115,7 +118,7 @@ func (s *session) notItself(o rekeyOptions, in *archiveFile) error {
 		return err
 	}
 	if to, err := os.Stat(o.output); err == nil && to.Mode().IsRegular() && os.SameFile(from, to) {
-		return usagef(s.name, "%s is the archive that is read; without -o it is replaced", quote(o.output))
+		return usagef(s.name, "%s is the archive that is read; with -f, and without -o, it is replaced", quote(o.output))
 	}
 	return nil
 }

@@ -157,7 +157,7 @@ func (s *session) newOutput(path string, fresh bool, o outputOptions) (*output, 
 	dir, base := filepath.Split(path)
 	if o.discard {
 		if err := unix.Access(filepath.Join(dir, "."), unix.W_OK); err != nil {
-			return nil, &os.PathError{Op: "write", Path: path, Err: err}
+			return nil, notMade(path, fresh, err)
 		}
 		return discarded(false)
 	}
@@ -165,11 +165,19 @@ func (s *session) newOutput(path string, fresh bool, o outputOptions) (*output, 
 	sweep(prefix)
 	f, err := os.OpenFile(prefix+rand.Text(), os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, cmp.Or(o.mode, 0o600))
 	if err != nil {
-		return nil, &os.PathError{Op: "create", Path: path, Err: causeOf(err)}
+		return nil, notMade(path, fresh, causeOf(err))
 	}
 	unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) // tells sweep that somebody is at work
 	name := f.Name()
 	return &output{File: f, path: path, fresh: fresh, opts: o, release: s.signals.atExit(func() { os.Remove(name) })}, nil
+}
+
+// notMade is the error of a directory in which no file can be made.
+func notMade(path string, fresh bool, cause error) error {
+	if fresh {
+		return &os.PathError{Op: "create", Path: path, Err: cause}
+	}
+	return failedf("", "%s cannot be replaced, nothing can be made beside it: %w", quote(path), cause)
 }
 
 // sweep removes what killed runs left. A live one holds its lock; one that is

@@ -211,6 +211,9 @@ func (s *session) openRekeyed(o rekeyOptions, in *archiveFile) (*output, *heldAr
 	}
 	opts.look = held.unchanged
 	out, err := s.create(held.path, opts)
+	if codeOf(err) == exitFailed {
+		err = &failure{code: exitFailed, err: err, left: quote(held.path) + " is as it was", todo: elsewhere}
+	}
 	return out, held, err
 }
 
