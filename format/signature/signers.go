@@ -123,9 +123,6 @@ func parseSigner(line string) (*signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if rest == "" {
-		return nil, errors.New("no public key in it")
-	}
 	s := &signer{}
 	for name := range strings.SplitSeq(names, ",") {
 		if name != "" && name[0] != '!' {
@@ -135,15 +132,22 @@ func parseSigner(line string) (*signer, error) {
 	if len(s.principals) == 0 {
 		return nil, errors.New("it names nobody")
 	}
-	if word, _ := cutWord(rest); !isKeyType(word) {
-		var options string
-		options, rest = cutOptions(rest)
-		if err := s.setOptions(options); err != nil {
-			return nil, err
-		}
+	if word, _ := cutWord(rest); isKeyType(word) {
+		return s, s.setKey(rest)
 	}
-	return s, s.setKey(rest)
+	options, rest, err := cutOptions(rest)
+	if err != nil {
+		return nil, err
+	}
+	// The key first: where there is none this may be a line of anything, which
+	// no message repeats.
+	if err := s.setKey(rest); err != nil {
+		return nil, err
+	}
+	return s, s.setOptions(options)
 }
+
+var errOpenQuote = errors.New("a quote is not closed")
 
 // cutNames takes the principals off a line: to the first blank, or between
 // double quotes.
@@ -155,7 +159,7 @@ func cutNames(line string) (names, rest string, err error) {
 	}
 	names, rest, ok = strings.Cut(quoted, `"`)
 	if !ok {
-		return "", "", errors.New("a quote is not closed")
+		return "", "", errOpenQuote
 	}
 	return names, strings.TrimLeft(rest, blanks), nil
 }
@@ -170,7 +174,7 @@ func cutWord(s string) (word, rest string) {
 
 // cutOptions takes the options off: to the first blank outside double quotes,
 // in which \" is no end.
-func cutOptions(s string) (options, rest string) {
+func cutOptions(s string) (options, rest string, err error) {
 	quoted := false
 	for i := 0; i < len(s); i++ {
 		switch {
@@ -179,10 +183,13 @@ func cutOptions(s string) (options, rest string) {
 		case s[i] == '"':
 			quoted = !quoted
 		case !quoted && strings.IndexByte(blanks, s[i]) >= 0:
-			return s[:i], strings.TrimLeft(s[i:], blanks)
+			return s[:i], strings.TrimLeft(s[i:], blanks), nil
 		}
 	}
-	return s, ""
+	if quoted {
+		return "", "", errOpenQuote
+	}
+	return s, "", nil
 }
 
 // isKeyType says whether a word names a type of SSH keys, whether it can sign

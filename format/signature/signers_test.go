@@ -140,6 +140,19 @@ func TestSkippedLines(t *testing.T) {
 	}
 }
 
+// What is no list of signers may be a file of secrets: of a line without a key
+// nothing is repeated.
+func TestNoListNoEcho(t *testing.T) {
+	for _, line := range []string{
+		"correct horse battery", "correct horse=battery", `x horse="battery"`, `x "horse`, `"horse`, "x,horse",
+		"-----BEGIN horse PRIVATE KEY-----", "horse", "x ssh-ed25519 horse", "x horse ssh-ed25519 battery", `x horse,battery="staple`,
+	} {
+		if s, said := parseList(t, line); s != nil || len(said) == 0 || strings.Contains(fmt.Sprint(said), "horse") {
+			t.Errorf("%q: %q", line, said)
+		}
+	}
+}
+
 func rsaLine(t *testing.T, name string) string {
 	return "ssh-rsa " + base64.StdEncoding.EncodeToString(rsaSigner(t, name).PublicKey().Marshal())
 }
