@@ -203,7 +203,7 @@ func TestSalvageReadErrors(t *testing.T) {
 	a := about100K(t)
 	for at := 0; at < len(a.bytes); at += 1000 {
 		m := newMemory()
-		_, err := Salvage(t.Context(), badSector{bytes.NewReader(a.bytes), int64(at)}, int64(len(a.bytes)), SalvageOptions{
+		_, err := Salvage(t.Context(), badSector{bytes.NewReader(a.bytes), int64(at)}, SalvageOptions{
 			ExtractOptions: ExtractOptions{
 				OpenOptions: opening(restoreKey),
 				Backend:     func(string) (backends.Backend, error) { return m, nil },
