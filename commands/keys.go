@@ -67,6 +67,13 @@ func recipientsOf(s *session, c *cli.Context) (to keyslot.Recipients, forget fun
 	if len(keys) == 0 && len(files) == 0 && source == "" {
 		return to, forget, usagef(s.name, "nobody could open the archive; make a key with \"tokar keygen -o restore.key\" and give -R restore.key.pub, or -p for a passphrase")
 	}
+	return s.slotsFor(c, keys, files, source)
+}
+
+// slotsFor reads who gets a key slot: these may restore, so may who knows the
+// passphrase if it has a source, and those of the verifiers' flags may verify.
+func (s *session) slotsFor(c *cli.Context, keys, files []string, source secretSource) (to keyslot.Recipients, forget func(), err error) {
+	forget = func() {}
 	to.Mixed = c.Bool("mixed")
 	if to.Restore, err = s.recipients("-r", keys, files); err != nil {
 		return to, forget, err

@@ -115,18 +115,7 @@ func addedBy(s *session, c *cli.Context) (to keyslot.Recipients, forget func(), 
 	if source != "" && source != fromPrompt && c.String("passphrase") == string(source) {
 		return to, forget, usagef(s.name, "the old passphrase and the new one would come from the same source")
 	}
-	to.Mixed = c.Bool("mixed")
-	if to.Restore, err = s.recipients("-r", c.StringSlice("recipient"), c.StringSlice("recipients-file")); err != nil {
-		return to, forget, err
-	}
-	if to.Verify, err = s.recipients("--verifier", c.StringSlice("verifier"), c.StringSlice("verifier-file")); err != nil {
-		return to, forget, err
-	}
-	if source != "" {
-		p := keyslot.NewPassphrase(func() ([]byte, error) { return source.read(s, "a new passphrase for the archive", true) })
-		to.Restore, forget = append(to.Restore, p), p.Wipe
-	}
-	return to, forget, nil
+	return s.slotsFor(c, c.StringSlice("recipient"), c.StringSlice("recipients-file"), source)
 }
 
 // showSlots prints the key slots as they stand in the header.
