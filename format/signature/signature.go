@@ -4,7 +4,7 @@
 //
 // A signature is an SSHSIG blob (sshsig.go; OpenSSH's PROTOCOL.sshsig) over the
 // message that format.Header.Message gives. Verify says which key made it, a
-// fact without trust. Signers (signers.go) is an allowed_signers file, as
+// fact without trust. Signers (signers.go, signerline.go) is an allowed_signers file, as
 // ssh-keygen(1) has it, and says whether that key is somebody's. A Key (key.go,
 // agent.go) signs.
 //
