@@ -250,7 +250,10 @@ func (s *salvage) gaps(named []uint64) {
 		n := sort.Search(len(named), func(i int) bool { return named[i] >= end }) -
 			sort.Search(len(named), func(i int) bool { return named[i] >= next })
 		where := strings.Join(slices.DeleteFunc([]string{after, before}, func(p string) bool { return p == "" }), " and ")
-		s.tell("lost-records", -1, "records %d to %d are lost, %s; the index names %d of these %d", next, end-1, where, n, end-next)
+		if where != "" {
+			where = ", " + where
+		}
+		s.tell("lost-records", -1, "records %d to %d are lost%s; the index names %d of these %d", next, end-1, where, n, end-next)
 	}
 	for _, f := range s.data {
 		gap(f.first, "before "+f.FrameHeader.String())

@@ -438,6 +438,29 @@ func TestSalvageLostBeginning(t *testing.T) {
 	})
 }
 
+// Where all data blocks are lost and an index block is left, what it names is
+// named.
+func TestSalvageIndexAlone(t *testing.T) {
+	a, named := about100K(t), 0
+	for n := len(a.bytes) - 16; n > len(a.bytes)-16<<10; n -= 16 {
+		r, err := rescue(a.bytes[n:])
+		if err == nil || !strings.Contains(err.Error(), "no block of records is left") {
+			continue
+		}
+		if len(r.lost) > 0 {
+			named++
+		}
+		for _, f := range r.damage {
+			if strings.Contains(f.Message, "lost, ;") {
+				t.Fatalf("from byte %d: %s", n, f.Message)
+			}
+		}
+	}
+	if named == 0 {
+		t.Error("no lost entry is named")
+	}
+}
+
 const sector = 512
 
 func TestSalvageSectors(t *testing.T) {
