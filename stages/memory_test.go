@@ -25,6 +25,9 @@ type memory struct {
 	stagings int
 	open     int // tokens being read
 	mostOpen int
+
+	fails map[string]error            // by step and token, as "commit one"
+	says  map[string][]format.Finding // likewise, of what was restored
 }
 
 type memToken struct {
@@ -88,8 +91,16 @@ func (m *memory) inputs(names ...string) []Input {
 
 func (m *memory) Kind() string { return "memory" }
 
+// step is what a step with a token comes to, and what is said of it.
+func (m *memory) step(what, token string) ([]format.Finding, error) {
+	return m.says[what+" "+token], m.fails[what+" "+token]
+}
+
 // Find finds a token by its name.
 func (m *memory) Find(_ context.Context, path string) (found backends.Found, err error) {
+	if _, err := m.step("find", path); err != nil {
+		return found, err
+	}
 	if t := m.tokens[path]; t != nil {
 		dir, _ := filepath.Abs(filepath.Dir(path))
 		dir, err = filepath.EvalSymlinks(dir)
@@ -106,6 +117,9 @@ func (m *memory) Open(_ context.Context, loc backends.Location) (backends.Token,
 	t := m.tokens[loc.Path]
 	if t == nil {
 		return nil, errors.New("no such token")
+	}
+	if _, err := m.step("open", loc.Path); err != nil {
+		return nil, err
 	}
 	info := &format.Token{Name: loc.Name, Kind: "memory", Label: t.name, Defaults: format.Attr{Known: true, Mode: 0o660, UID: 1, GID: 2}, Directories: t.dirs}
 	m.mu.Lock()
@@ -155,6 +169,9 @@ func (o *memOpen) Entries(context.Context) iter.Seq2[backends.Entry, error] {
 				return
 			}
 		}
+		if _, err := o.m.step("list", o.t.name); err != nil {
+			yield(backends.Entry{}, err)
+		}
 	}
 }
 
@@ -187,10 +204,19 @@ func (o *memOpen) Read(_ context.Context, e *backends.Entry, r *format.Record, b
 
 func (o *memOpen) Recheck(context.Context) ([]backends.Entry, bool, error) {
 	o.second = true
+	if _, err := o.m.step("recheck", o.t.name); err != nil {
+		return nil, false, err
+	}
 	return o.t.changed, len(o.t.changed) == 0, nil
 }
 
 func (m *memory) Restore(_ context.Context, _ string, t *format.Token, o backends.RestoreOptions) (backends.Staging, error) {
+	if o.Note != nil {
+		o.Note("restored to " + t.Name.String())
+	}
+	if _, err := m.step("restore", t.Name.String()); err != nil {
+		return nil, err
+	}
 	m.mu.Lock()
 	if m.stagings++; o.Partly {
 		m.partly[t.Name.String()] = true
@@ -210,6 +236,9 @@ type memStaging struct {
 func (s *memStaging) Put(_ context.Context, rs []*format.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, err := s.m.step("put", s.name); err != nil {
+		return err
+	}
 	for _, r := range rs {
 		if r.Flags&format.Vanished != 0 {
 			delete(s.put, r.Name.String())
@@ -222,23 +251,30 @@ func (s *memStaging) Put(_ context.Context, rs []*format.Record) error {
 
 func (s *memStaging) Order(r *format.Record, _ bool) error {
 	s.order = append(s.order, r.Name.String())
-	return nil
+	_, err := s.m.step("order", s.name)
+	return err
 }
 
-func (s *memStaging) Finish(context.Context) ([]format.Finding, error) { return nil, nil }
+func (s *memStaging) Finish(context.Context) ([]format.Finding, error) {
+	return s.m.step("finish", s.name)
+}
 
 func (s *memStaging) Commit(context.Context) ([]format.Finding, error) {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
-	s.m.restored[s.name], s.m.order[s.name] = s.put, s.order
-	return nil, nil
+	said, err := s.m.step("commit", s.name)
+	if err == nil {
+		s.m.restored[s.name], s.m.order[s.name] = s.put, s.order
+	}
+	return said, err
 }
 
 func (s *memStaging) Close() error {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
 	s.m.stagings--
-	return nil
+	_, err := s.m.step("close", s.name)
+	return err
 }
 
 // plainSlot is a recipient and an identity that wrap nothing: tests of the

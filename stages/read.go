@@ -102,8 +102,5 @@ func (p *planned) done(r *format.Record) {
 
 // Reverse restores.
 func (s *read) Reverse(ctx context.Context, b *Batch) error {
-	if s.restore == nil {
-		return nil
-	}
 	return s.restore.put(ctx, b)
 }

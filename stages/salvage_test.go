@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -211,11 +212,16 @@ func (r *rescued) said(kind string) bool {
 func rescue(b []byte) (*rescued, error) { return rescueEach(b, nil) }
 
 func rescueEach(b []byte, each Each) (*rescued, error) {
+	return rescueFrom(context.Background(), bytes.NewReader(b), len(b), restoreKey, each)
+}
+
+// rescueFrom salvages what is said to be of size bytes.
+func rescueFrom(ctx context.Context, at io.ReaderAt, size int, id format.Identity, each Each) (*rescued, error) {
 	m, plain := newMemory(), newMemory()
 	out := &rescued{entries: map[string]string{}, lost: map[string]string{}}
 	o := SalvageOptions{
 		ExtractOptions: ExtractOptions{
-			OpenOptions: opening(restoreKey),
+			OpenOptions: opening(id),
 			Backend: func(kind string) (backends.Backend, error) {
 				if kind == "nobody's" {
 					return nil, format.ErrUnsupported
@@ -233,7 +239,7 @@ func rescueEach(b []byte, each Each) (*rescued, error) {
 	}
 	o.Each = each
 	var err error
-	out.Salvaged, err = Salvage(context.Background(), bytes.NewReader(b), o)
+	out.Salvaged, err = Salvage(ctx, io.NewSectionReader(at, 0, int64(size)), o)
 	if m.stagings+plain.stagings != 0 {
 		return nil, fmt.Errorf("%d stagings are left", m.stagings+plain.stagings)
 	}

@@ -57,9 +57,6 @@ func (s *validate) Forward(_ context.Context, b *Batch) error {
 }
 
 func (s *validate) Reverse(ctx context.Context, b *Batch) error {
-	if s.tokens == nil {
-		return nil
-	}
 	for i := range b.Records {
 		r := &b.Records[i]
 		if r.Kind.Descriptor() || r.Kind.Skippable() || r.Absent() || r.Flags&format.Damaged != 0 {
