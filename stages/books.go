@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"tokar/format"
 )
@@ -73,7 +74,7 @@ func (s *books) data(b *Batch) error {
 		if err := s.ledger.Add(r); err != nil {
 			return err
 		}
-		s.due = append(s.due, s.index.Add(r)...)
+		s.due = append(s.due, s.index.Add(asArchived(b, i))...)
 		s.sum.add(r)
 		if s.taken != nil {
 			if err := s.taken(b, s.tokens.info(r.Token), r, i); err != nil {
@@ -85,6 +86,18 @@ func (s *books) data(b *Batch) error {
 		}
 	}
 	return nil
+}
+
+// asArchived is a record as the index has it: without the mark that reading it
+// brought.
+func asArchived(b *Batch, i int) *format.Record {
+	r := &b.Records[i]
+	if _, marked := slices.BinarySearch(b.unmarked, i); !marked {
+		return r
+	}
+	archived := *r
+	archived.Flags &^= format.Damaged
+	return &archived
 }
 
 func (s *books) chunk(b *Batch) error {

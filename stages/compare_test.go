@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"reflect"
 	"slices"
@@ -290,6 +291,67 @@ func TestCompareChangedMeanwhile(t *testing.T) {
 	tok.changed = []backends.Entry{{Kind: format.KindObject, Name: format.Name("00000001"), Place: 2}}
 	if lines, err := compareAll(stream(b), newMemory(tok)); err != nil || !slices.Equal(lines, []string{"one unstable"}) {
 		t.Errorf("%q, %v", lines, err)
+	}
+}
+
+// What could not be read then or cannot be read now is said, and is no
+// difference if it is both.
+func TestCompareUnread(t *testing.T) {
+	tokens := func(refused bool) *memory {
+		one := madeToken("one", 2, 50)
+		one.entries[2].refused = refused
+		return newMemory(one)
+	}
+	for _, c := range []struct {
+		then, now bool
+		want      []string
+	}{
+		{true, true, []string{"one"}},
+		{true, false, []string{"one", "unread 00000001@-1 not read|51 bytes"}},
+		{false, true, []string{"one", "link 00000001@-1 51 bytes|a link"}},
+	} {
+		o := archiveOptions()
+		o.Problem = func(Problem) {}
+		lines, err := compareAll(stream(archive(t, tokens(c.then), o, "one")), tokens(c.now))
+		if err != nil || !slices.Equal(lines, c.want) {
+			t.Errorf("%t, %t: %q, %v", c.then, c.now, lines, err)
+		}
+	}
+}
+
+// A token that cannot be looked at is told of with the reason, and the others
+// are compared; one that changes too much at work ends the comparison.
+func TestCompareFails(t *testing.T) {
+	tokens := func() *memory { return newMemory(madeToken("one", 3, 50), madeToken("two", 3, 50)) }
+	b := archive(t, tokens(), archiveOptions(), "one", "two")
+	for _, step := range []string{"find one", "open one", "list one"} {
+		m := tokens()
+		m.fails = map[string]error{step: errDisk}
+		lines, err := compareAll(stream(b), m)
+		if err != nil || !slices.Equal(lines, []string{"one the disk fails", "two"}) || m.open != 0 {
+			t.Errorf("%s: %q, %v, %d tokens left open", step, lines, err, m.open)
+		}
+	}
+	m := tokens()
+	m.fails = map[string]error{"find one": fs.ErrNotExist}
+	if lines, err := compareAll(stream(b), m); err != nil || !slices.Equal(lines, []string{"one " + ErrNoToken.Error(), "two"}) {
+		t.Errorf("gone: %q, %v", lines, err)
+	}
+	m = tokens()
+	m.tokens["one"].failAt = "00000001"
+	if lines, err := compareAll(stream(b), m); err == nil || err.Error() != "one/00000001: made to fail" || len(lines) > 0 || m.open != 0 {
+		t.Errorf("an entry: %q, %v, %d tokens left open", lines, err, m.open)
+	}
+	m = tokens()
+	m.fails = map[string]error{"recheck one": errDisk}
+	if lines, err := compareAll(stream(b), m); !errors.Is(err, errDisk) || slices.Contains(lines, "one") || m.open != 0 {
+		t.Errorf("the last look: %q, %v, %d tokens left open", lines, err, m.open)
+	}
+	lines, err := compareAll(stream(b), tokens(), func(o *CompareOptions) {
+		o.Backend = func(string) (backends.Backend, error) { return nil, errors.New("a token of no known kind") }
+	})
+	if want := []string{"one a token of no known kind", "two a token of no known kind"}; err != nil || !slices.Equal(lines, want) {
+		t.Errorf("an unknown kind: %q, %v", lines, err)
 	}
 }
 

@@ -225,3 +225,38 @@ func TestExtractOfAnUnknownKind(t *testing.T) {
 		t.Errorf("%v, restored %q", err, x.restored())
 	}
 }
+
+// blind is a memory that finds no fault with any entry.
+type blind struct{ *memory }
+
+func (blind) Validator(*format.Token) (backends.Validator, error) { return blind{}, nil }
+
+func (blind) Validate(*format.Record) (bool, []format.Finding) { return true, nil }
+
+// An entry that is unsound and not marked as that was not archived by a tokar
+// that looked: it is left out as a marked one is, and a finding says why.
+func TestExtractOfUnmarkedDamage(t *testing.T) {
+	one := madeToken("one", 3, 50)
+	one.entries[2].data = []byte("damaged")
+	in := newMemory(one).inputs("one")
+	in[0].Backend = blind{newMemory(one)}
+	var out bytes.Buffer
+	if _, err := Archive(t.Context(), &out, in, archiveOptions()); err != nil {
+		t.Fatal(err)
+	}
+	for _, damaged := range []bool{false, true} {
+		x := extracting(newMemory())
+		x.Damaged = damaged
+		said := ""
+		x.Each = func(_ *format.Token, r *format.Record) {
+			for _, f := range r.Details.Findings {
+				said += r.Name.String() + ": " + f.Message
+			}
+		}
+		sum, err := x.of(t, out.Bytes())
+		_, there := x.m.restored["one"]["00000001"]
+		if err != nil || there != damaged || sum.Damaged != 1 || said != "00000001: made so" {
+			t.Errorf("%v, restored %t, %+v, said %q", err, there, sum, said)
+		}
+	}
+}

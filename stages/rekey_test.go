@@ -219,6 +219,10 @@ func TestVerifyWritten(t *testing.T) {
 	if err := done.VerifyWritten(context.Background(), stream(other)); refused(err) != nil {
 		t.Error("another archive: ", refused(err))
 	}
+	done.Written++
+	if err := done.VerifyWritten(t.Context(), stream(b)); !errors.Is(err, format.ErrChecksum) || !strings.Contains(err.Error(), "were written") {
+		t.Errorf("a byte less than was written: %v", err)
+	}
 }
 
 // Whatever is wrong with an archive and is not seen without opening its
@@ -258,6 +262,48 @@ func TestRekeyVectors(t *testing.T) {
 	if passed < 20 || signed == 0 || len(seen) > 0 {
 		t.Errorf("that is too few, or these are not refused: %v", seen)
 	}
+}
+
+// Who has two keys and drops the one that restores is told that he only
+// verifies from now on.
+func TestRekeyLocksOutWhoVerifies(t *testing.T) {
+	old := smallArchive(t, format.CodecZstd)
+	two, _ := rekeyed(t, old, restoreKey, with(every, another))
+	notMine := func(s format.Slot) bool { return s.Type != 0x7777 || s.Role == format.RoleVerify }
+	for name, c := range map[string]struct {
+		ids       []format.Identity
+		lockedOut bool
+	}{
+		"verifies":      {[]format.Identity{restoreKey, verifyKey}, true},
+		"opens nothing": {[]format.Identity{restoreKey}, true},
+		"has another":   {[]format.Identity{verifyKey, restoreKey, another}, false},
+	} {
+		var out bytes.Buffer
+		done, err := Rekey(t.Context(), stream(two), &out, RekeyOptions{OpenOptions: OpenOptions{Identities: c.ids}, Slots: with(notMine)})
+		if err != nil || done.LockedOut != c.lockedOut {
+			t.Errorf("%s: %+v, %v", name, done, err)
+		}
+	}
+	stopped := errors.New("no card")
+	asked := 0
+	_, err := Rekey(t.Context(), stream(two), io.Discard, RekeyOptions{OpenOptions: opening(onceKey{restoreKey, &asked, stopped}), Slots: with(notMine, ownSlot{3, format.RoleRestore, 0})})
+	if !errors.Is(err, stopped) || asked != 2 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+}
+
+// onceKey opens a slot once.
+type onceKey struct {
+	format.Identity
+	asked *int
+	then  error
+}
+
+func (k onceKey) Unwrap(ctx context.Context, id [32]byte, all []format.Slot) (format.SlotKey, error) {
+	if *k.asked++; *k.asked > 1 {
+		return format.SlotKey{}, k.then
+	}
+	return k.Identity.Unwrap(ctx, id, all)
 }
 
 func TestRekeyRefused(t *testing.T) {

@@ -41,6 +41,7 @@ type Batch struct {
 	ordinal     uint64 // reverse: place among all frames
 	sealed      format.Frame
 	left        []bool         // reverse: records that were not restored
+	unmarked    []int          // reverse: records that are unsound and that the archive does not mark
 	differences [][]Difference // reverse: of each record, and the same entry of a token
 
 	arena    []byte // the records' bytes

@@ -185,6 +185,46 @@ func TestReadError(t *testing.T) {
 	}
 }
 
+// A token that cannot be listed, or not again, and keys that cannot be made end
+// a create, and no token is left open. One that cannot be opened is told of, and
+// the others are archived.
+func TestCreateFails(t *testing.T) {
+	for _, step := range []string{"list two", "recheck two"} {
+		m := newMemory(madeToken("one", 5, 10), madeToken("two", 5, 10))
+		m.fails = map[string]error{step: errDisk}
+		_, err := Archive(t.Context(), io.Discard, m.inputs("one", "two"), archiveOptions())
+		if !errors.Is(err, errDisk) || m.open != 0 {
+			t.Errorf("%s: %v, %d tokens left open", step, err, m.open)
+		}
+	}
+	m := newMemory(madeToken("one", 5, 10), madeToken("two", 5, 10))
+	m.fails = map[string]error{"open two": errDisk}
+	o := archiveOptions()
+	var problems []Problem
+	o.Problem = func(p Problem) { problems = append(problems, p) }
+	b := archive(t, m, o, "two", "one")
+	if len(problems) != 1 || !errors.Is(problems[0].Err, errDisk) || problems[0].Location.Path != "two" {
+		t.Errorf("open two: told %+v", problems)
+	}
+	if s, err := Verify(t.Context(), stream(b), opening(restoreKey)); err != nil || s.Tokens != 1 || s.Objects != 5 {
+		t.Errorf("open two: %+v, %v", s, err)
+	}
+	for name, change := range map[string]func(*ArchiveOptions){
+		"keys": func(o *ArchiveOptions) { o.Keys = func() (*format.Keys, error) { return nil, errDisk } },
+		"slots": func(o *ArchiveOptions) {
+			o.Slots = func(context.Context, *format.Keys) ([]format.Slot, error) { return nil, errDisk }
+		},
+	} {
+		m := newMemory(madeToken("one", 5, 10))
+		o := archiveOptions()
+		change(&o)
+		var out bytes.Buffer
+		if _, err := Archive(t.Context(), &out, m.inputs("one"), o); !errors.Is(err, errDisk) || out.Len() > 0 || m.open != 0 {
+			t.Errorf("%s: %v, %d bytes written, %d tokens left open", name, err, out.Len(), m.open)
+		}
+	}
+}
+
 // A writer that takes less than it was given and says nothing does not make an
 // archive with a hole.
 func TestShortWrite(t *testing.T) {
@@ -199,6 +239,50 @@ func TestShortWrite(t *testing.T) {
 			t.Errorf("cat: %v", err)
 		}
 	}
+}
+
+// A disk that fails at any write ends a create with its error, and a rekey; the
+// summary counts what was taken.
+func TestOutputFailsAnywhere(t *testing.T) {
+	m := newMemory(madeToken("one", 3000, 40), madeToken("two", 300, 300))
+	old := archive(t, m, archiveOptions(), "one", "two")
+	fired := 0
+	for n := 0; ; n++ {
+		w := &failsAfter{n}
+		sum, err := Archive(t.Context(), w, m.inputs("one", "two"), archiveOptions())
+		if w.left > 0 {
+			if err != nil {
+				t.Errorf("with writes to spare: %v", err)
+			}
+			break
+		}
+		if err == nil && w.left == 0 {
+			continue // the last one is done
+		}
+		fired++
+		if !errors.Is(err, errDisk) || m.open != 0 {
+			t.Errorf("write %d: %v, %+v, %d tokens left open", n, err, sum, m.open)
+		}
+	}
+	if t.Logf("counted: %d writes", fired); fired < 10 {
+		t.Error("too few")
+	}
+	for n := range 2 {
+		_, err := Rekey(t.Context(), stream(old), &failsAfter{n}, RekeyOptions{OpenOptions: opening(restoreKey), Slots: with(every, another)})
+		if !errors.Is(err, errDisk) {
+			t.Errorf("rekey, write %d: %v", n, err)
+		}
+	}
+}
+
+// failsAfter takes so many writes.
+type failsAfter struct{ left int }
+
+func (w *failsAfter) Write(b []byte) (int, error) {
+	if w.left--; w.left < 0 {
+		return 0, errDisk
+	}
+	return len(b), nil
 }
 
 type short struct{}
@@ -352,8 +436,14 @@ func TestListAndCat(t *testing.T) {
 	}
 	for _, r := range []io.Reader{bytes.NewReader(b), stream(b)} {
 		var out bytes.Buffer
-		if _, err := Cat(context.Background(), r, []string{"tpm/two/00000003", "one/00004999"}, opening(restoreKey), &out); err != nil {
+		var told []string
+		o := opening(restoreKey)
+		o.Each = line(&told)
+		if _, err := Cat(context.Background(), r, []string{"tpm/two/00000003", "one/00004999"}, o, &out); err != nil {
 			t.Fatal(err)
+		}
+		if fmt.Sprint(told) != "[tpm/two/00000003 one/00004999]" {
+			t.Errorf("cat tells of %q", told)
 		}
 		want := string(m.tokens["tpm/two"].entries[4].data) + string(m.tokens["one"].entries[5000].data)
 		if out.String() != want {

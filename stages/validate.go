@@ -11,7 +11,8 @@ import (
 //
 // Forward, what is unsound is marked and archived as it is. Reverse, what was
 // not marked must still be sound: an archive that carries more than it says
-// was not made by a tokar that looked, and is not passed on in silence.
+// was not made by a tokar that looked, or by one that knew less, and is not
+// passed on in silence.
 type validate struct {
 	tokens     *tokens // reverse
 	validators map[*format.Token]backends.Validator
@@ -57,6 +58,7 @@ func (s *validate) Forward(_ context.Context, b *Batch) error {
 }
 
 func (s *validate) Reverse(ctx context.Context, b *Batch) error {
+	b.unmarked = b.unmarked[:0]
 	for i := range b.Records {
 		r := &b.Records[i]
 		if r.Kind.Descriptor() || r.Kind.Skippable() || r.Absent() || r.Flags&format.Damaged != 0 {
@@ -73,6 +75,7 @@ func (s *validate) Reverse(ctx context.Context, b *Batch) error {
 		copied := *r
 		copied.Details.Findings = nil
 		if _, findings := v.Validate(&copied); len(findings) > 0 {
+			b.unmarked = append(b.unmarked, i)
 			r.Flags |= format.Damaged
 			r.Details.Findings = append(r.Details.Findings, findings...)
 		}
