@@ -187,7 +187,7 @@ func TestSalvageFails(t *testing.T) {
 		m := newMemory()
 		m.fails = map[string]error{step: errDisk}
 		o := SalvageOptions{ExtractOptions: extracting(m).ExtractOptions, Unknown: m, Damage: func(format.Finding) {}}
-		_, err := Salvage(t.Context(), bytes.NewReader(a.bytes), int64(len(a.bytes)), o)
+		_, err := Salvage(t.Context(), bytes.NewReader(a.bytes), o)
 		if !errors.Is(err, errDisk) || refused(err) == nil || len(m.restored) != 0 || m.stagings != 0 {
 			t.Errorf("%s: %v, %d tokens restored, %d stagings", step, err, len(m.restored), m.stagings)
 		}
