@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io"
 
-	"golang.org/x/sync/errgroup"
-
 	"tokar/format"
 )
 
@@ -47,41 +45,51 @@ func List(ctx context.Context, r io.Reader, o ListOptions) (*Summary, error) {
 	return l.sum, l.list(ctx, o)
 }
 
-// list tells of one chunk while the next is read.
+// list tells of one chunk while the next is read. Of several faults the one of
+// the first chunk is the error, whoever finds his first.
 func (l *lookup) list(ctx context.Context, o ListOptions) error {
-	g, ctx := errgroup.WithContext(ctx)
-	ready, spare := make(chan []format.Record), make(chan []format.Record, 2)
+	ctx, cancel := context.WithCancel(ctx)
+	type chunk struct {
+		recs []format.Record
+		err  error
+	}
+	ready, spare := make(chan chunk), make(chan []format.Record, 2)
 	ahead := &lookup{opened: l.opened, at: l.at, base: l.base}
-	g.Go(func() error {
+	go func() {
 		defer close(ready)
 		for _, e := range l.dir.Index() {
-			var recs []format.Record
+			var c chunk
 			select {
-			case recs = <-spare:
+			case c.recs = <-spare:
 			default:
 			}
-			recs, err := ahead.readChunk(e, recs)
-			if err != nil {
-				return err
+			if c.err = ctx.Err(); c.err == nil {
+				c.recs, c.err = ahead.readChunk(e, c.recs)
 			}
 			select {
-			case ready <- recs:
+			case ready <- c:
 			case <-ctx.Done():
-				return ctx.Err()
+			}
+			if c.err != nil || ctx.Err() != nil {
+				return
 			}
 		}
-		return nil
-	})
-	g.Go(func() error {
-		for recs := range ready {
-			if err := l.listChunk(recs, o); err != nil {
-				return err
-			}
-			spare <- recs
+	}()
+	defer func() { // no reading goes on behind the caller's back
+		cancel()
+		for range ready {
 		}
-		return nil
-	})
-	return g.Wait()
+	}()
+	for c := range ready {
+		if c.err != nil {
+			return c.err
+		}
+		if err := l.listChunk(c.recs, o); err != nil {
+			return err
+		}
+		spare <- c.recs
+	}
+	return ctx.Err()
 }
 
 func (l *lookup) listChunk(recs []format.Record, o ListOptions) error {
