@@ -188,7 +188,8 @@ func vectorSigners() map[string]string {
 		"year": "alice@example.org valid-after=\"20260101Z\",valid-before=\"20261231235959Z\" " + alice + "\n",
 		"namespaces": "alice@example.org namespaces=\"file,git,!tokar-archive,*\" " + alice + "\n" +
 			"bob@example.org namespaces=\"tokar-*,file\" " + bob + "\n",
-		"skipped": "alice@example.org restrict " + alice + "\nalice@example.org cert-authority " + alice + "\nbob@example.org " + bob + "\n",
+		"skipped":  "alice@example.org restrict " + alice + "\nalice@example.org cert-authority " + alice + "\nbob@example.org " + bob + "\n",
+		"nameless": "namespaces=\"file\" " + alice + "\nbob@example.org,Valid-Before=20200101Z " + alice + "\ncert-authority " + alice + "\nbob@example.org " + bob + "\n",
 	}
 }
 
@@ -286,6 +287,7 @@ func (m *vectorMaker) signed() {
 	by("signer-late", "read a second after a key's year", "SSoS", "year", "202701010000Z", alice)
 	by("signer-namespaces", "a key that is excluded from this namespace", "SSoS", "namespaces", "", alice)
 	by("signer-skipped", "a key on lines that count for nothing: an unknown option, an authority of certificates", "SSoS", "skipped", "", alice)
+	by("signer-nameless", "a key on lines that have an option where a name belongs", "SSoS", "nameless", "", alice)
 	by("signer-weak", "signed by somebody who is listed, and nobody touched the security key", "AAoA", "both", "", forgedSK(0))
 	m.signers = "both"
 	m.forged("signer-none", "not signed, where a signer is wanted", "SSoS", func(*forge) {})

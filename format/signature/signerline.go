@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +28,9 @@ func parseSigner(line string) (*signer, error) {
 	}
 	s := &signer{}
 	for name := range strings.SplitSeq(names, ",") {
+		if isOption(name) {
+			return nil, errors.New("an option where a name belongs; write whose key it is before it, as backup@host7")
+		}
 		if name != "" && name[0] != '!' {
 			s.principals = append(s.principals, name)
 		}
@@ -47,6 +51,13 @@ func parseSigner(line string) (*signer, error) {
 		return nil, err
 	}
 	return s, s.setOptions(options)
+}
+
+// isOption says of a name whether it was meant as an option. As a name it would
+// restrict nothing, since any name counts: an expired key would be good for ever.
+func isOption(name string) bool {
+	word, _, _ := strings.Cut(strings.ToLower(name), "=")
+	return strings.Contains(name, `"`) || slices.Contains([]string{"cert-authority", "namespaces", "valid-after", "valid-before"}, word)
 }
 
 var errOpenQuote = errors.New("a quote is not closed")

@@ -1083,11 +1083,16 @@ def moment(text):
     return datetime.datetime.strptime(text, form).replace(tzinfo=zone).astimezone()
 
 
+SIGNER_OPTIONS = ("cert-authority", "namespaces", "valid-after", "valid-before")
+
+
 def lists(line, wire, now):
     """Whether a line of a list lists a key."""
     parts = re.fullmatch(r'[ \t]*("[^"]*"|[^\s"#][^\s]*)[ \t]+((?:"(?:\\"|[^"])*"|[^\s"])+[ \t]+)?'
                          r"((?:ssh|ecdsa|sk)-[^\s]*)[ \t]+([A-Za-z0-9+/=]+)(?:[ \t].*)?", line.rstrip("\r"))
     if not parts or all(p[:1] in ("!", "") for p in parts[1].strip('"').split(",")):
+        return False
+    if any('"' in p or p.lower().split("=")[0] in SIGNER_OPTIONS for p in parts[1].removeprefix('"').removesuffix('"').split(",")):
         return False
     try:
         key = base64.b64decode(parts[4], validate=True)
