@@ -21,7 +21,7 @@ type content struct {
 	private, label, id, value       attribute
 	modulus, modulusBits, exponent  attribute
 	ecParams, ecPoint               attribute
-	secret                          bool // it holds what is not public
+	secret                          bool // it holds what is not public, or may
 }
 
 // content checks the inside of a public object; true if all of it is public.
@@ -47,37 +47,47 @@ func (v *validator) content(p *report, h objectFile) bool {
 	return c.check(p, h) && !c.secret
 }
 
-// take keeps the current attribute if it is one that matters.
+// take keeps the current attribute if it is one that matters. Of one that stands
+// there twice only the last is checked, so it may hide anything before.
 func (c *content) take(l *cryptoki.List, at int) {
-	a := attribute{l.Value, at + l.Offset + cryptoki.AttributeHeader}
-	switch t := l.Type; t {
-	case cryptoki.CKA_CLASS:
-		c.class = a
-	case cryptoki.CKA_KEY_TYPE:
-		c.keyType = a
-	case cryptoki.CKA_CERTIFICATE_TYPE:
-		c.certificateType = a
-	case cryptoki.CKA_PRIVATE:
-		c.private = a
-	case cryptoki.CKA_LABEL:
-		c.label = a
-	case cryptoki.CKA_ID:
-		c.id = a
-	case cryptoki.CKA_VALUE:
-		c.value = a
-	case cryptoki.CKA_MODULUS:
-		c.modulus = a
-	case cryptoki.CKA_MODULUS_BITS:
-		c.modulusBits = a
-	case cryptoki.CKA_PUBLIC_EXPONENT:
-		c.exponent = a
-	case cryptoki.CKA_EC_PARAMS:
-		c.ecParams = a
-	case cryptoki.CKA_EC_POINT:
-		c.ecPoint = a
-	default:
-		c.secret = c.secret || len(l.Value) > 0 && cryptoki.MaybeSecret(t)
+	a := c.place(l.Type)
+	if a == nil {
+		c.secret = c.secret || len(l.Value) > 0 && cryptoki.MaybeSecret(l.Type)
+		return
 	}
+	c.secret = c.secret || a.found()
+	*a = attribute{l.Value, at + l.Offset + cryptoki.AttributeHeader}
+}
+
+// place is where an attribute of a type is kept, or nil.
+func (c *content) place(typ uint32) *attribute {
+	switch typ {
+	case cryptoki.CKA_CLASS:
+		return &c.class
+	case cryptoki.CKA_KEY_TYPE:
+		return &c.keyType
+	case cryptoki.CKA_CERTIFICATE_TYPE:
+		return &c.certificateType
+	case cryptoki.CKA_PRIVATE:
+		return &c.private
+	case cryptoki.CKA_LABEL:
+		return &c.label
+	case cryptoki.CKA_ID:
+		return &c.id
+	case cryptoki.CKA_VALUE:
+		return &c.value
+	case cryptoki.CKA_MODULUS:
+		return &c.modulus
+	case cryptoki.CKA_MODULUS_BITS:
+		return &c.modulusBits
+	case cryptoki.CKA_PUBLIC_EXPONENT:
+		return &c.exponent
+	case cryptoki.CKA_EC_PARAMS:
+		return &c.ecParams
+	case cryptoki.CKA_EC_POINT:
+		return &c.ecPoint
+	}
+	return nil
 }
 
 // describe fills in what listings show.
@@ -112,5 +122,5 @@ func (c *content) check(p *report, h objectFile) bool {
 		c.checkPublicKey(p, h)
 		return true
 	}
-	return class == cryptoki.CKO_DOMAIN_PARAMETERS
+	return class == cryptoki.CKO_DOMAIN_PARAMETERS && len(c.value.value) == 0 // a secret key's class differs in one bit
 }

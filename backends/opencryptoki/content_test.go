@@ -111,18 +111,51 @@ func TestPublicIndex(t *testing.T) {
 	}
 }
 
-// A private part in a public key's object keeps it from being called public.
+// A private part in a public object keeps it from being called public, and so
+// does what only private keys have: the classes of an EC key's two halves differ
+// in one bit, and the private value stands where a certificate's does.
 func TestSecretInPublicObject(t *testing.T) {
-	for _, typ := range []uint32{cryptoki.CKA_PRIVATE_EXPONENT, 0x80424242} {
-		r, info := publicObject(t, cryptoki.CKO_PUBLIC_KEY, cryptoki.CKK_RSA)
-		object := cryptoki.AppendAttribute(bytes.Clone(r.Data[newPublicHeader:]), cryptoki.LittleEndian, typ, []byte("secret"))
-		object[4]++
-		r.Data = append(bytes.Clone(r.Data[:newPublicHeader]), object...)
-		binary.BigEndian.PutUint32(r.Data[newPublicLength:], uint32(len(object)))
+	const publicKey = cryptoki.CKO_PUBLIC_KEY
+	for _, c := range []struct {
+		name           string
+		class, keyType uint32
+		typ            uint32
+		again          bool // the attribute, as it was, comes behind
+	}{
+		{"a private exponent", publicKey, cryptoki.CKK_RSA, cryptoki.CKA_PRIVATE_EXPONENT, false},
+		{"an attribute that nobody knows", publicKey, cryptoki.CKK_RSA, 0x80424242, false},
+		{"a private EC value", publicKey, cryptoki.CKK_EC, cryptoki.CKA_VALUE, false},
+		{"a value in an RSA key", publicKey, cryptoki.CKK_RSA, cryptoki.CKA_VALUE, false},
+		{"sensitive", publicKey, cryptoki.CKK_EC, cryptoki.CKA_SENSITIVE, false},
+		{"extractable", publicKey, cryptoki.CKK_EC, cryptoki.CKA_EXTRACTABLE, false},
+		{"never extractable", cryptoki.CKO_CERTIFICATE, 0, cryptoki.CKA_NEVER_EXTRACTABLE, false},
+		{"always sensitive", cryptoki.CKO_CERTIFICATE, 0, cryptoki.CKA_ALWAYS_SENSITIVE, false},
+		{"two values", cryptoki.CKO_CERTIFICATE, 0, cryptoki.CKA_VALUE, true},
+		{"two labels", cryptoki.CKO_CERTIFICATE, 0, cryptoki.CKA_LABEL, true},
+	} {
+		r, info := publicObject(t, c.class, c.keyType)
 		v, err := Backend{}.Validator(info)
 		check(t, err)
+		sound := r
+		if public, found := v.Validate(&sound); !public || len(found) > 0 {
+			t.Errorf("%s: public %v before, %v", c.name, public, found)
+		}
+		body := r.Data[newPublicHeader:]
+		object := cryptoki.AppendAttribute(bytes.Clone(body), cryptoki.LittleEndian, c.typ, []byte("secret"))
+		object[4]++
+		if c.again {
+			list := cryptoki.ObjectList(body, cryptoki.LittleEndian)
+			for list.Next() {
+				if list.Type == c.typ {
+					object = cryptoki.AppendAttribute(object, cryptoki.LittleEndian, c.typ, list.Value)
+					object[4]++
+				}
+			}
+		}
+		r.Data = append(bytes.Clone(r.Data[:newPublicHeader]), object...)
+		binary.BigEndian.PutUint32(r.Data[newPublicLength:], uint32(len(object)))
 		if public, found := v.Validate(&r); public || len(found) > 0 {
-			t.Errorf("%s: public %v, %v", cryptoki.AttributeName(typ), public, found)
+			t.Errorf("%s: public %v, %v", c.name, public, found)
 		}
 	}
 }

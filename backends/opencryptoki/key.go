@@ -20,7 +20,11 @@ func (c *content) checkPublicKey(p *report, h objectFile) {
 		c.checkRSA(p, h)
 	case cryptoki.CKK_EC, cryptoki.CKK_EC_EDWARDS, cryptoki.CKK_EC_MONTGOMERY:
 		c.checkEC(p, h)
+	default:
+		return
 	}
+	// These have no CKA_VALUE; a private EC key's is the key.
+	c.secret = c.secret || len(c.value.value) > 0
 }
 
 func (c *content) checkRSA(p *report, h objectFile) {

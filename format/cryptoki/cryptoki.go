@@ -27,21 +27,25 @@ const CKC_X_509 = 0
 
 // The attributes that tokar reads.
 const (
-	CKA_CLASS            = 0x000
-	CKA_TOKEN            = 0x001
-	CKA_PRIVATE          = 0x002
-	CKA_LABEL            = 0x003
-	CKA_VALUE            = 0x011
-	CKA_CERTIFICATE_TYPE = 0x080
-	CKA_KEY_TYPE         = 0x100
-	CKA_ID               = 0x102
-	CKA_MODULUS          = 0x120
-	CKA_MODULUS_BITS     = 0x121
-	CKA_PUBLIC_EXPONENT  = 0x122
-	CKA_PRIVATE_EXPONENT = 0x123
-	CKA_COEFFICIENT      = 0x128
-	CKA_EC_PARAMS        = 0x180
-	CKA_EC_POINT         = 0x181
+	CKA_CLASS             = 0x000
+	CKA_TOKEN             = 0x001
+	CKA_PRIVATE           = 0x002
+	CKA_LABEL             = 0x003
+	CKA_VALUE             = 0x011
+	CKA_CERTIFICATE_TYPE  = 0x080
+	CKA_KEY_TYPE          = 0x100
+	CKA_ID                = 0x102
+	CKA_SENSITIVE         = 0x103
+	CKA_MODULUS           = 0x120
+	CKA_MODULUS_BITS      = 0x121
+	CKA_PUBLIC_EXPONENT   = 0x122
+	CKA_PRIVATE_EXPONENT  = 0x123
+	CKA_COEFFICIENT       = 0x128
+	CKA_EXTRACTABLE       = 0x162
+	CKA_NEVER_EXTRACTABLE = 0x164
+	CKA_ALWAYS_SENSITIVE  = 0x165
+	CKA_EC_PARAMS         = 0x180
+	CKA_EC_POINT          = 0x181
 
 	CKA_WRAP_TEMPLATE        = 0x40000211
 	CKA_UNWRAP_TEMPLATE      = 0x40000212

@@ -59,10 +59,13 @@ func search(table []entry, code uint32) (int, bool) {
 }
 
 // MaybeSecret says whether an attribute can hold what must not be seen even in
-// an object of a public class: private parts of keys, and what nothing is
-// known about. CKA_VALUE is public in certificates and public keys.
+// an object of a public class: private parts of keys, what only private and
+// secret keys have (so that the class is wrong), and what nothing is known
+// about. CKA_VALUE is public in certificates and some public keys.
 func MaybeSecret(code uint32) bool {
 	switch {
+	case code == CKA_SENSITIVE, code >= CKA_EXTRACTABLE && code <= CKA_ALWAYS_SENSITIVE && code != 0x163: // CKA_LOCAL
+		return true
 	case code >= CKA_PRIVATE_EXPONENT && code <= CKA_COEFFICIENT, code == 0x637: // RSA; CKA_SEED
 		return true
 	case code < CKA_VENDOR_DEFINED:

@@ -49,10 +49,11 @@ func TestNames(t *testing.T) {
 // Everything that can be a private part is taken for one; nothing that every
 // public object has is.
 func TestMaybeSecret(t *testing.T) {
-	public := []uint32{CKA_CLASS, CKA_VALUE, CKA_MODULUS, CKA_PUBLIC_EXPONENT, CKA_EC_POINT, 0x129, 0x80000001, 0x81000000}
+	public := []uint32{CKA_CLASS, CKA_VALUE, CKA_MODULUS, CKA_PUBLIC_EXPONENT, CKA_EC_POINT, 0x129, 0x163, 0x80000001, 0x81000000}
 	for _, a := range attributes {
 		secret := strings.HasPrefix(a.name, "CKA_PRIME_1") || slices.Contains([]string{
 			"CKA_PRIVATE_EXPONENT", "CKA_PRIME_2", "CKA_EXPONENT_1", "CKA_EXPONENT_2", "CKA_COEFFICIENT", "CKA_SEED",
+			"CKA_SENSITIVE", "CKA_EXTRACTABLE", "CKA_NEVER_EXTRACTABLE", "CKA_ALWAYS_SENSITIVE",
 			"CKA_IBM_ML_DSA_PRIVATE_SEED", "CKA_IBM_ML_DSA_SEED", "CKA_IBM_ML_KEM_SK", "CKA_IBM_ML_KEM_PRIVATE_SEED"}, a.name)
 		if secret && !MaybeSecret(a.code) || slices.Contains(public, a.code) && MaybeSecret(a.code) {
 			t.Errorf("%s: %v", a.name, MaybeSecret(a.code))
