@@ -112,7 +112,7 @@ func addedBy(s *session, c *cli.Context) (to keyslot.Recipients, forget func(), 
 	if err != nil {
 		return to, forget, err
 	}
-	if source != "" && source != fromPrompt && c.String("passphrase") == string(source) {
+	if old := secretSource(c.String("passphrase")); source != fromPrompt && old != "" && (source == old || source.sameStream(old)) {
 		return to, forget, usagef(s.name, "the old passphrase and the new one would come from the same source")
 	}
 	return s.slotsFor(c, c.StringSlice("recipient"), c.StringSlice("recipients-file"), source)
