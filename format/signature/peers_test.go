@@ -109,9 +109,9 @@ func TestSSHKeygen(t *testing.T) {
 				t.Fatal(err)
 			}
 			write(t, filepath.Join(dir, "ours.sig"), armor(blob))
-			mustKeygen(t, dir, message, "-Y", "check-novalidate", "-n", Namespace, "-s", "ours.sig")
-			mustKeygen(t, dir, message, "-Y", "verify", "-f", "signers", "-I", "a@b", "-n", Namespace, "-s", "ours.sig")
-			if out, err := keygen(dir, append(message, 'x'), "-Y", "check-novalidate", "-n", Namespace, "-s", "ours.sig"); err == nil {
+			mustKeygen(t, dir, message, "-Y", "check-novalidate", "-n", namespace, "-s", "ours.sig")
+			mustKeygen(t, dir, message, "-Y", "verify", "-f", "signers", "-I", "a@b", "-n", namespace, "-s", "ours.sig")
+			if out, err := keygen(dir, append(message, 'x'), "-Y", "check-novalidate", "-n", namespace, "-s", "ours.sig"); err == nil {
 				t.Errorf("it accepts another message: %s", out)
 			}
 
@@ -124,9 +124,9 @@ func TestSSHKeygen(t *testing.T) {
 				wantClass(t, err, want)
 				return s
 			}
-			s := signs(nil, "-n", Namespace)
+			s := signs(nil, "-n", namespace)
 			signs(format.ErrAuthentic, "-n", "file")
-			signs(format.ErrUnsupported, "-n", Namespace, "-O", "hashalg=sha256")
+			signs(format.ErrUnsupported, "-n", namespace, "-O", "hashalg=sha256")
 			if s == nil || s.KeyType != name {
 				t.Fatalf("made by %v", s)
 			}
@@ -152,7 +152,7 @@ func TestCertificates(t *testing.T) {
 	mustKeygen(t, dir, nil, "-q", "-t", "ed25519", "-N", "", "-f", "k")
 	mustKeygen(t, dir, nil, "-q", "-s", "ca", "-I", "id", "-n", "a@b", "k.pub")
 	write(t, filepath.Join(dir, "m"), message)
-	mustKeygen(t, dir, nil, "-Y", "sign", "-f", "k-cert.pub", "-n", Namespace, "m")
+	mustKeygen(t, dir, nil, "-Y", "sign", "-f", "k-cert.pub", "-n", namespace, "m")
 	_, err := Verify(unarmor(t, filepath.Join(dir, "m.sig")), message)
 	wantClass(t, err, format.ErrUnsupported)
 	if _, err := readKey(t, filepath.Join(dir, "k-cert.pub"), Source{Agent: "/nowhere"}); err == nil || !strings.Contains(err.Error(), "a certificate") {
@@ -168,7 +168,7 @@ func TestSignersLikeSSHKeygen(t *testing.T) {
 	mustKeygen(t, dir, nil, "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", "k")
 	mustKeygen(t, dir, nil, "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", "other")
 	write(t, filepath.Join(dir, "m"), message)
-	mustKeygen(t, dir, nil, "-Y", "sign", "-f", "k", "-n", Namespace, "m")
+	mustKeygen(t, dir, nil, "-Y", "sign", "-f", "k", "-n", namespace, "m")
 	s, err := Verify(unarmor(t, filepath.Join(dir, "m.sig")), message)
 	if err != nil {
 		t.Fatal(err)
@@ -262,7 +262,7 @@ func TestSignersLikeSSHKeygen(t *testing.T) {
 	} {
 		text := strings.ReplaceAll(c.line, "KEY", k)
 		write(t, filepath.Join(dir, "signers"), []byte(text+"\n"))
-		args := []string{"-Y", "verify", "-f", "signers", "-I", "a@b", "-n", Namespace, "-s", "m.sig"}
+		args := []string{"-Y", "verify", "-f", "signers", "-I", "a@b", "-n", namespace, "-s", "m.sig"}
 		if c.at != "" {
 			args = append(args, "-O", "verify-time="+c.at)
 		}

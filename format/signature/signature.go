@@ -22,9 +22,9 @@ import (
 	"tokar/format"
 )
 
-// Namespace is what signatures of archives are made for: one made for a file,
+// namespace is what signatures of archives are made for: one made for a file,
 // a commit or a letter is none of an archive.
-const Namespace = "tokar-archive"
+const namespace = "tokar-archive"
 
 // minRSA is the shortest RSA modulus, in bits, as in SP 800-131A. The SSH
 // library refuses those of more than 16,384.

@@ -93,8 +93,8 @@ func (l *Signers) Principals(s *Signature) ([]string, error) {
 func (s *signer) excluded(at time.Time) (why string, untimely bool) {
 	const form = "2006-01-02T15:04:05Z"
 	switch {
-	case s.namespaces != nil && !matchList(Namespace, *s.namespaces):
-		return fmt.Sprintf("line %d allows that key for other namespaces than %s", s.line, Namespace), false
+	case s.namespaces != nil && !matchList(namespace, *s.namespaces):
+		return fmt.Sprintf("line %d allows that key for other namespaces than %s", s.line, namespace), false
 	case !s.after.IsZero() && at.Before(s.after):
 		return fmt.Sprintf("line %d allows that key from %s on only", s.line, s.after.UTC().Format(form)), true
 	case !s.before.IsZero() && at.After(s.before):

@@ -41,14 +41,14 @@ func Verify(blob, message []byte) (*Signature, error) {
 // signed is what the SSH key signs (PROTOCOL.sshsig, section 3).
 func signed(message []byte) []byte {
 	hash := sha512.Sum512(message)
-	b := appendStrings([]byte(magic), []byte(Namespace), nil, []byte(hashName))
+	b := appendStrings([]byte(magic), []byte(namespace), nil, []byte(hashName))
 	return appendStrings(b, hash[:])
 }
 
 // encode makes the blob.
 func encode(key ssh.PublicKey, sig *ssh.Signature) []byte {
 	b := binary.BigEndian.AppendUint32([]byte(magic), version)
-	return appendStrings(b, key.Marshal(), []byte(Namespace), nil, []byte(hashName), ssh.Marshal(sig))
+	return appendStrings(b, key.Marshal(), []byte(namespace), nil, []byte(hashName), ssh.Marshal(sig))
 }
 
 // parse takes a blob apart. What it gives has one encoding.
@@ -74,7 +74,7 @@ func parse(blob []byte) (ssh.PublicKey, *ssh.Signature, error) {
 		return nil, nil, malformed("its reserved part is not empty")
 	case string(part[3]) != hashName:
 		return nil, nil, fmt.Errorf("%w: its signature is over a digest of type %q", format.ErrUnsupported, part[3])
-	case string(part[1]) != Namespace:
+	case string(part[1]) != namespace:
 		return nil, nil, fmt.Errorf("%w: its signature was made for %q, and no archive", format.ErrAuthentic, part[1])
 	}
 	key, err := parseKey(part[0])

@@ -66,7 +66,7 @@ func wire(t testing.TB, public crypto.PublicKey) []byte {
 // good is a blob of an Ed25519 key that holds over message.
 func good(t testing.TB) blobOf {
 	k := ed25519Key("good")
-	return blobOf{"SSHSIG", Namespace, "", "sha512", 1, wire(t, k.Public()), func(data []byte) []byte {
+	return blobOf{"SSHSIG", namespace, "", "sha512", 1, wire(t, k.Public()), func(data []byte) []byte {
 		return appendStrings(nil, []byte("ssh-ed25519"), ed25519.Sign(k, data))
 	}, ""}
 }
