@@ -1,6 +1,8 @@
 package plain
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -113,5 +115,67 @@ func TestDryRun(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) > 0 {
 		t.Errorf("it made %v", entries)
+	}
+}
+
+// Nothing is a token of no known kind, no entry of one is unsound, and none is
+// public.
+func TestNothingIsKnown(t *testing.T) {
+	b := Backend{}
+	if found, err := b.Find(t.Context(), t.TempDir()); err != nil || len(found.Tokens)+len(found.Passed) > 0 {
+		t.Errorf("found %+v, %v", found, err)
+	}
+	if _, err := b.Open(t.Context(), backends.Location{}); err == nil {
+		t.Error("it opens")
+	}
+	v, err := b.Validator(&format.Token{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if public, found := v.Validate(&format.Record{Kind: format.KindObject, Data: []byte{0xff}}); public || len(found) > 0 {
+		t.Errorf("public %t, findings %+v", public, found)
+	}
+}
+
+// What cannot be written is named with its token, and nothing of it stays.
+func TestFails(t *testing.T) {
+	dir := t.TempDir()
+	token := &format.Token{Name: format.NameOf("unknown-token-3")}
+	if _, err := (Backend{}).Restore(t.Context(), dir+"/gone", token, backends.RestoreOptions{}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "cannot restore unknown-token-3 into ") {
+		t.Errorf("into what is not there: %v", err)
+	}
+	s, err := Backend{}.Restore(t.Context(), dir, token, backends.RestoreOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &format.Record{Kind: format.KindObject, Name: format.NameOf("x"), Supersedes: format.NoSeq}
+	if err := s.Put(t.Context(), []*format.Record{r, r}); !errors.Is(err, os.ErrExist) || !strings.HasPrefix(err.Error(), "unknown-token-3: cannot restore x: ") {
+		t.Errorf("two of one name: %v", err)
+	}
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Put(stopped, []*format.Record{r}); !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped: %v", err)
+	}
+	if _, err := s.Commit(stopped); !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped before its place: %v", err)
+	}
+	made, _ := filepath.Glob(dir + "/.*/object")
+	if len(made) == 0 {
+		made, _ = filepath.Glob(dir + "/.*/*/object")
+	}
+	for _, path := range made { // something else takes the directory's place
+		if err := errors.Join(os.RemoveAll(path), os.Symlink(dir, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Put(t.Context(), []*format.Record{{Kind: format.KindObject, Name: format.NameOf("y"), Supersedes: format.NoSeq}}); len(made) != 1 || err == nil {
+		t.Errorf("through a link: %v, %q", err, made)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
