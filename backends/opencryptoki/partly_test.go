@@ -2,6 +2,8 @@ package opencryptoki
 
 import (
 	"bytes"
+	"errors"
+	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -54,5 +56,50 @@ func TestPartly(t *testing.T) {
 				t.Errorf("findings %v", found)
 			}
 		})
+	}
+}
+
+// A state file that the archive has as damaged is today's, if these are the very
+// same bytes, or today's PINs are kept; the archive's cannot take their place.
+func TestDamagedStateOfToday(t *testing.T) {
+	const dir = fixtureDir + "/swtok-old-small"
+	info, records := readToken(t, dir)
+	info.Name = format.NameOf("swtok")
+	into := func(base string, pins backends.PINs) error {
+		s, err := Backend{}.Restore(t.Context(), base, info, backends.RestoreOptions{Whole: true, PINs: pins, NoKeep: true})
+		check(t, err)
+		defer func() { check(t, s.Close()) }()
+		for _, r := range records {
+			left := r.Kind == format.KindState && string(r.Name) == "MK_USER"
+			if !left {
+				check(t, s.Put(t.Context(), []*format.Record{r}))
+			}
+			check(t, s.Order(r, left))
+		}
+		if _, err = s.Finish(t.Context()); err == nil {
+			_, err = s.Commit(t.Context())
+		}
+		return err
+	}
+	base := stand(t, dir)
+	before := files(t, base+"/swtok")
+	if err := into(base, backends.KeepPINs); err != nil {
+		t.Fatal(err)
+	}
+	if after := files(t, base+"/swtok"); !maps.Equal(after, before) {
+		t.Errorf("%d files, before %d", len(after), len(before))
+	}
+	rewrite(t, base+"/swtok/MK_USER", func(b []byte) []byte { b[0] ^= 1; return b })
+	before = files(t, base+"/swtok")
+	for _, c := range []struct {
+		pins backends.PINs
+		want error
+	}{{backends.RollBackPINs, backends.ErrLacking}, {backends.KeepPINs, nil}} {
+		if err := into(base, c.pins); !errors.Is(err, c.want) || err != nil && !strings.Contains(err.Error(), "MK_USER") {
+			t.Errorf("%v: %v, want %v", c.pins, err, c.want)
+		}
+		if after := files(t, base+"/swtok"); !maps.Equal(after, before) {
+			t.Errorf("%v: it is another", c.pins)
+		}
 	}
 }
