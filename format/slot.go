@@ -161,7 +161,9 @@ func decodeSlots(r *byteReader) (s slotSection, err error) {
 		if reserved != 0 || length > MaxSlotBody || slot.Role != RoleRestore && slot.Role != RoleVerify {
 			return s, badf(ErrMalformed, "a key slot with %s, %d bytes", slot.Role, length)
 		}
-		slot.Body = r.bytes(int(length))
+		if slot.Body = r.bytes(int(length)); r.err != nil {
+			break // salvage tries those before it
+		}
 		s.slots = append(s.slots, slot)
 	}
 	copy(s.mt[:], r.bytes(32))

@@ -436,6 +436,14 @@ func TestSalvageCutAnywhere(t *testing.T) {
 	})
 }
 
+// Inside the first header every byte is another field.
+func TestSalvageCutHeader(t *testing.T) {
+	a := about100K(t)
+	everyNth(t, a.header+60, 1, func(n int) error {
+		return a.judge(a.bytes[:n], n >= a.header, func(_, to int) bool { return to <= n })
+	})
+}
+
 func TestSalvageLostBeginning(t *testing.T) {
 	a := about100K(t)
 	cases(t, "lost beginnings", len(a.bytes), 800, func(n int) error {
