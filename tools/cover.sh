@@ -1,11 +1,13 @@
 #!/bin/bash
 # cover.sh: how many statements the tests of format, stages and backends run,
-# and whether that is enough. Runs of the built program are not counted.
+# and whether that is enough. Neither runs of the built program nor the long
+# tests are counted.
 set -euo pipefail
 profile=$(mktemp)
-trap 'rm -f "$profile"' EXIT
+trap 'rm -f "$profile" "$profile.log"' EXIT
 packages=(./format/... ./stages ./backends/...)
-go test -count=1 -coverprofile "$profile" -coverpkg "$(IFS=,; echo "${packages[*]}")" "${packages[@]}" >/dev/null
+go test -short -count=1 -timeout 10m -coverprofile "$profile" -coverpkg "$(IFS=,; echo "${packages[*]}")" "${packages[@]}" >"$profile.log" ||
+	{ cat "$profile.log"; exit 1; }
 awk '
 	/^mode:/ { next }
 	{
