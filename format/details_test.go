@@ -36,3 +36,19 @@ func TestDetails(t *testing.T) {
 		}
 	}
 }
+
+// What a hostile token has of label, id and findings is cut, so that the details
+// of one entry stay small.
+func TestDetailsBounded(t *testing.T) {
+	d := Details{KeyType: ClassNone, Label: make([]byte, 1<<15+1), ID: make([]byte, 1<<12+1), Findings: make([]Finding, 65)}
+	for i := range d.Findings {
+		d.Findings[i] = Finding{Kind: "damaged", Offset: int64(i)}
+	}
+	var got Details
+	if err := got.Decode(d.Append(nil, Attr{}), Attr{}); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Label) != 1<<15 || len(got.ID) != 1<<12 || len(got.Findings) != 64 || got.Findings[63].Offset != 63 {
+		t.Errorf("a label of %d bytes, an id of %d, %d findings", len(got.Label), len(got.ID), len(got.Findings))
+	}
+}
