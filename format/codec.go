@@ -69,8 +69,8 @@ func (c *Compressor) zstdEncoder() (err error) {
 		// A window of the usual block keeps the encoder's tables small.
 		c.enc, err = zstd.NewWriter(nil,
 			zstd.WithEncoderConcurrency(1),
+			zstd.WithWindowSize(1<<19), // before the level, which would halve the blocks, and be slower
 			zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(max(c.Level, 1))),
-			zstd.WithWindowSize(1<<19),
 			zstd.WithEncoderCRC(false)) // the seal is stronger
 	}
 	return err
