@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strconv"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -64,9 +65,11 @@ func Main(args []string) int {
 	}
 	unix.Umask(unix.Umask(0o077) &^ 0o700) // what we make for ourselves we can use
 	if os.Getenv("GOGC") == "" {
-		// What lives is buffers that are used again, so there is little to
-		// collect, and the usual 100 would only double the memory.
-		debug.SetGCPercent(50)
+		// What lives in a long run is buffers that are used again: there is
+		// little to collect, and the usual 100 would only double the memory. A
+		// short run, of a small token, is over before it needs a collection.
+		debug.SetGCPercent(250)
+		time.AfterFunc(20*time.Millisecond, func() { debug.SetGCPercent(50) })
 	}
 	sig := watchSignals()
 	code, err := run(sig, args[1:])
