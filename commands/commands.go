@@ -69,7 +69,7 @@ func Main(args []string) int {
 		// little to collect, and the usual 100 would only double the memory. A
 		// short run, of a small token, is over before it needs a collection.
 		debug.SetGCPercent(250)
-		time.AfterFunc(20*time.Millisecond, func() { debug.SetGCPercent(50) })
+		time.AfterFunc(20*time.Millisecond, func() { debug.SetGCPercent(40) })
 	}
 	sig := watchSignals()
 	code, err := run(sig, args[1:])

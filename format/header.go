@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+	"slices"
 )
 
 // Magic begins every archive. As in PNG, a byte with the high bit and both
@@ -260,7 +261,7 @@ func readN(r io.Reader, b []byte, n int) ([]byte, error) {
 	for n > 0 {
 		m := min(n, step)
 		start := len(b)
-		b = append(b, make([]byte, m)...)
+		b = slices.Grow(b, m)[:start+m] // not cleared: it is read over
 		if _, err := io.ReadFull(r, b[start:]); err != nil {
 			return nil, short(err)
 		}
