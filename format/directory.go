@@ -22,7 +22,7 @@ const (
 
 // DirPiece is how many bytes of the directory one directory block carries at
 // most.
-const DirPiece = 1 << 20
+const DirPiece = 256 << 10
 
 // FrameDirectory lists every data and index frame in stream order, then, in the
 // tail, for each chunk its token, count and name filter, and all superseded

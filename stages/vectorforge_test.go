@@ -623,7 +623,7 @@ func (f *forge) build() []byte {
 	foot.directory = foot.frames
 	pieces := [][]byte{}
 	for rest := whole; len(rest) > 0; {
-		n := min(len(rest), 1<<20)
+		n := min(len(rest), 256<<10)
 		pieces, rest = append(pieces, rest[:n]), rest[n:]
 	}
 	if f.onPieces != nil {

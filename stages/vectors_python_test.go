@@ -75,12 +75,12 @@ func TestLargeVectors(t *testing.T) {
 			f.onPieces = change
 		}
 	}
-	m.forged("many", "14,609 records, nearly each a frame: five chunks, a directory in two pieces", "oooo", many)
+	m.forged("many", "14,609 records, nearly each a frame: five chunks, a directory in five pieces", "oooo", many)
 	m.forged("many-uneven", "the first piece of the directory is a byte too short", "MMoM", pieces(func(p [][]byte) [][]byte {
 		whole := bytes.Join(p, nil)
-		return [][]byte{whole[:1<<20-1], whole[1<<20-1:]}
+		return [][]byte{whole[:256<<10-1], whole[256<<10-1:]}
 	}))
-	m.forged("many-joined", "a piece of the directory of more than 1 MiB", "MMoM", pieces(func(p [][]byte) [][]byte { return [][]byte{bytes.Join(p, nil)} }))
+	m.forged("many-joined", "a piece of the directory of more than 256 KiB", "MMoM", pieces(func(p [][]byte) [][]byte { return [][]byte{bytes.Join(p, nil)} }))
 	slot := func(n int) func(f *forge) {
 		return func(f *forge) { f.slots = []format.Slot{{Type: 99, Role: 1, Body: make([]byte, n)}} }
 	}

@@ -40,6 +40,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 MIB = 1 << 20
+PIECE = 256 << 10
 MAX_BODY = 68161536
 NOTHING = 2**64 - 1
 NO_CLASS = 2**32 - 1
@@ -1188,7 +1189,7 @@ def read_stream(data, identity, each=lambda r: None, signers=None):
             if pieces is None:
                 rule(not index.due and not ledger.open, "a token or a chunk is open")
                 whole = index.directory()
-                pieces = [whole[i : i + MIB] for i in range(0, len(whole), MIB)]
+                pieces = [whole[i : i + PIECE] for i in range(0, len(whole), PIECE)]
             rule(pieces and f.front == pieces.pop(0), "a piece of the directory")
         elif f.kind == END:
             if keys:
@@ -1233,7 +1234,7 @@ def read_index(data, identity, each=lambda r: None, signers=None):
     directory, at, number = b"", directory_at, 0
     while at < end_at:
         f = frame(at, (DIRECTORY, number, 0, 1))
-        rule(0 < len(f.front) <= MIB and len(directory) % MIB == 0, "a piece of the directory")
+        rule(0 < len(f.front) <= PIECE and len(directory) % PIECE == 0, "a piece of the directory")
         directory += f.front
         rule(len(directory) <= limit, "a directory too long")
         at, number = at + f.length, number + 1
