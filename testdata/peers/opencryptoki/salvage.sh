@@ -29,7 +29,7 @@ dd if=/dev/zero of="$work/token.tokar" bs=512 count=1 seek="$sector" conv=notrun
 exits 7 "$tokar" extract -i "$work/restore.key" -f "$work/token.tokar" -C "$work"
 exits 1 "$tokar" extract --salvage -i "$work/restore.key" -f "$work/token.tokar" -C "$work/salvaged"
 quiet grep ' lost-records: ' "$work/exits.log"
-quiet grep ': swtok/ZZ000240: lost: ' "$work/exits.log"
+quiet grep -E ': swtok/ZZ000[0-9]{3}: lost: ' "$work/exits.log"
 left=$(find "$work/salvaged/swtok/TOK_OBJ" -type f ! -name OBJ.IDX | wc -l)
 say "$left objects came back"
 if [ "$left" -lt "$objects" ] || [ "$left" -ge $((objects + 400)) ]; then die "that cannot be"; fi
