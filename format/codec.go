@@ -119,12 +119,14 @@ func (c *Compressor) unpack(dst, packed []byte, codec Codec, n int) ([]byte, err
 			return dst, bad
 		}
 		// The capacity is the limit, so that nothing unpacks to more than it says.
-		dst = slices.Grow(dst, n)
+		if cap(dst)-len(dst) < n {
+			dst = slices.Grow(dst, n+n/64) // others of about that size follow
+		}
 		out, err := c.dec.DecodeAll(packed, dst[:len(dst):len(dst)+n])
 		if err != nil || len(out) != len(dst)+n {
 			return dst, bad
 		}
-		return out, nil
+		return dst[:len(out)], nil // with all of its capacity
 	case CodecXZ:
 		return unpackXZ(dst, packed, n, bad)
 	}
