@@ -128,7 +128,7 @@ type Validator interface {
 	// Validate sets r.Class, the label, id and key type in r.Details and the
 	// flag Private as far as the bytes show them, and returns what is wrong.
 	// public is true only for what is positively public: a certificate, public
-	// key or domain parameters that parsed whole.
+	// key or domain parameters that parsed whole, an index of nothing but names.
 	Validate(r *format.Record) (public bool, findings []format.Finding)
 }
 
