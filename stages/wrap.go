@@ -21,7 +21,7 @@ func newWrap(k *format.Keys, t *tokens) *wrap {
 }
 
 func (s *wrap) Forward(_ context.Context, b *Batch) (err error) {
-	b.metadata, s.plain = b.metadata[:0], s.plain[:0]
+	b.metadata, s.plain = b.metadata[:0], grow(s.plain, room(b.Records))
 	defer func() {
 		clear(s.plain[:cap(s.plain)])
 		s.plain = slim(s.plain)
@@ -49,6 +49,18 @@ func (s *wrap) Forward(_ context.Context, b *Batch) (err error) {
 	b.beside = grow(b.beside, nonceAndTag+len(s.plain)+mac*len(b.Records))
 	b.beside, err = s.payloads.Wrap(b.beside, s.plain, b.Records)
 	return err
+}
+
+// room is about what the wrapped records' details and bytes need: a buffer that
+// had to grow would leave copies of them behind, which nobody zeroes.
+func room(recs []format.Record) (n int) {
+	const details = 256
+	for i := range recs {
+		if r := &recs[i]; r.Flags&format.Wrapped != 0 {
+			n += details + len(r.Data)
+		}
+	}
+	return n
 }
 
 // Reverse takes the descriptors first, so that whoever waits for a token of
