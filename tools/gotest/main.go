@@ -127,6 +127,7 @@ func (r *report) line(line []byte) {
 	case e.Action == "pass":
 		r.passed++
 		r.counted(t)
+		r.died(t)
 		delete(r.held, t)
 	case e.Action == "fail":
 		r.failed++
@@ -159,6 +160,14 @@ func (r *report) counted(t test) {
 		if _, what, found := strings.Cut(line, ": counted: "); found {
 			r.w.WriteString(t.name + ": " + what)
 		}
+	}
+}
+
+// died prints what a process said that ended while a test ran: go test may
+// call that test passed all the same.
+func (r *report) died(t test) {
+	if b := r.held[t]; b != nil && strings.Contains("\n"+b.String(), "\npanic: ") {
+		r.w.WriteString(b.String())
 	}
 }
 

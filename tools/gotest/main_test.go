@@ -53,6 +53,9 @@ func TestReport(t *testing.T) {
 		{"what was counted", `{"Action":"output","Package":"a/b","Test":"TestKills","Output":"    x_test.go:7: counted: killed at 5 points\n"}` + "\n" +
 			`{"Action":"pass","Package":"a/b","Test":"TestKills"}`, "", true, true,
 			"TestKills: killed at 5 points\ntests: 1 passed, 0 failed, 0 skipped\n"},
+		{"died in a test that passed", `{"Action":"output","Package":"a/b","Test":"TestDies","Output":"panic: test timed out\n"}` + "\n" +
+			`{"Action":"pass","Package":"a/b","Test":"TestDies"}`, "", true, true,
+			"panic: test timed out\ntests: 1 passed, 0 failed, 0 skipped\n"},
 		{"died in a test", `{"Action":"output","Package":"a/b","Test":"TestDies","Output":"panic: oh\n"}`, "", true, true,
 			"panic: oh\ntests: 0 passed, 0 failed, 0 skipped\n"},
 	} {
