@@ -30,6 +30,8 @@ var layers = []struct {
 	{"backends", []string{"format", "format/*"}},
 	{"backends/all", []string{"backends", "backends/*"}},
 	{"backends/swap", []string{"backends"}},
+	{"backends/opencryptoki", []string{"backends", "backends/swap", "backends/opencryptoki/*", "format", "format/*"}},
+	{"backends/opencryptoki/*", []string{"format", "format/*"}},
 	{"backends/*", []string{"backends", "backends/swap", "format", "format/*"}},
 	{"format", nil},
 	{"format/*", []string{"format", "format/cryptoki"}},

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokar/backends"
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 )
 
@@ -64,7 +65,7 @@ func (Backend) Compare(ctx context.Context, loc backends.Location, t *format.Tok
 func compareWith(dir, objects int, s *scan, t *format.Token) (*comparison, error) {
 	c := &comparison{
 		objects: objects, close: func() error { return nil },
-		format: t.Property(propFormat), tpm: t.Property(propVariant) == variantTPM,
+		format: t.Property(propFormat), tpm: t.Property(propVariant) == tokendata.TPM,
 		live: pinState{}, archived: pinState{}, buf: make([]byte, 4<<10),
 	}
 	for i := range s.state {
@@ -105,12 +106,12 @@ var tpmKeys = []string{"PUBLIC ROOT KEY", "PUBLIC LEAF KEY", "PRIVATE ROOT KEY",
 
 // object compares what tells of the master key, or a TPM token's PINs.
 func (c *comparison) object(r *format.Record) {
-	h := parseObjectFile(r.Data, c.format)
+	h := tokendata.ParseObject(r.Data, c.format)
 	pinKey := c.tpm && slices.Contains(tpmKeys, string(r.Details.ID))
 	if pinKey {
 		c.keys++
 	}
-	if c.objects < 0 || !isObjectName(r.Name) || !pinKey && (c.tpm || !h.private || c.equal > 0 || c.met >= maxMet) {
+	if c.objects < 0 || !isObjectName(r.Name) || !pinKey && (c.tpm || !h.Private || c.equal > 0 || c.met >= maxMet) {
 		return // all TPM tokens have the same master key: zeros
 	}
 	f, err := readFile(c.objects, r.Name, c.buf)
@@ -120,23 +121,14 @@ func (c *comparison) object(r *format.Record) {
 	if pinKey && bytes.Equal(f.data, r.Data) {
 		c.held++
 	}
-	there := parseObjectFile(f.data, c.format)
-	if !h.private || !there.private || h.format != there.format {
+	there := tokendata.ParseObject(f.data, c.format)
+	if !h.Private || !there.Private || h.Format != there.Format {
 		return
 	}
 	c.met++
-	if bytes.Equal(f.data, r.Data) || h.format == formatNew && bytes.Equal(wrappedKey(f.data), wrappedKey(r.Data)) {
+	if bytes.Equal(f.data, r.Data) || h.Format == tokendata.New && bytes.Equal(tokendata.WrappedKey(f.data), tokendata.WrappedKey(r.Data)) {
 		c.equal++
 	}
-}
-
-// wrappedKey is a new private object's own key under the master key. It stays
-// when the object is changed.
-func wrappedKey(b []byte) []byte {
-	if len(b) < newIVAt {
-		return nil
-	}
-	return b[newIVAt-keyFileNew : newIVAt]
 }
 
 // samePINState compares the files; the name of the next object, which is in
@@ -155,10 +147,10 @@ func (c *comparison) samePINState() bool {
 }
 
 func withoutNext(name string, b []byte) []byte {
-	if name != nvtokName || len(b) < nvTweaks {
+	if name != nvtokName || len(b) < tokendata.AtTweaks {
 		return b
 	}
-	return slices.Concat(b[:nvNextName], b[nvTweaks:])
+	return slices.Concat(b[:tokendata.AtNextName], b[tokendata.AtTweaks:])
 }
 
 // kinship tells how the two are related, and why. What points both ways, or
@@ -180,31 +172,31 @@ func (c *comparison) kinship() (kinship, string) {
 }
 
 func (c *comparison) proofs() (same, other string) {
-	a, b := parseNVTOK(c.archived[nvtokName]), parseNVTOK(c.live[nvtokName])
-	known := a.format != unknown && b.format != unknown
-	if known && a.format != b.format {
-		other = fmt.Sprintf("it is in the %s format, the archive's in the %s", b.format, a.format)
-	} else if known && a.orderKnown && a.order != b.order {
-		other = fmt.Sprintf("it was written by a %s-endian machine, the archive's by a %s-endian", b.order, a.order)
-	} else if x, y := a.variant(), b.variant(); known && x != unknown && y != unknown && x != y {
+	a, b := tokendata.ParseNVTOK(c.archived[nvtokName]), tokendata.ParseNVTOK(c.live[nvtokName])
+	known := a.Format != tokendata.Unknown && b.Format != tokendata.Unknown
+	if known && a.Format != b.Format {
+		other = fmt.Sprintf("it is in the %s format, the archive's in the %s", b.Format, a.Format)
+	} else if known && a.OrderKnown && a.Order != b.Order {
+		other = fmt.Sprintf("it was written by a %s-endian machine, the archive's by a %s-endian", b.Order, a.Order)
+	} else if x, y := a.Variant(), b.Variant(); known && x != tokendata.Unknown && y != tokendata.Unknown && x != y {
 		other = fmt.Sprintf("it is a token of kind %s, the archive's of kind %s", y, x)
 	}
-	for _, r := range roles {
-		x, y := c.archived[r.key], c.live[r.key]
-		if len(x) < keyFileNew || len(x) != len(y) || !r.has(c.archived) || !r.has(c.live) {
+	for _, r := range tokendata.Roles {
+		x, y := c.archived[r.KeyFile], c.live[r.KeyFile]
+		if len(x) < tokendata.KeyFileNew || len(x) != len(y) || !r.Set(c.archived[nvtokName]) || !r.Set(c.live[nvtokName]) {
 			continue
 		}
 		switch equal := bytes.Equal(x, y); {
 		case equal:
-			same = r.key + " is the same"
-		case known && a.format == b.format && r.same(c.archived, c.live):
-			other = "the " + r.name + " is the same and the master key in " + r.key + " is not"
+			same = r.KeyFile + " is the same"
+		case known && a.Format == b.Format && r.Same(c.archived[nvtokName], c.live[nvtokName]):
+			other = "the " + r.Name + " is the same and the master key in " + r.KeyFile + " is not"
 		}
 	}
 	switch {
 	case c.equal > 0:
 		same = "it holds a private object of the archive under the same master key"
-	case c.met > 0 && c.format == formatNew:
+	case c.met > 0 && c.format == tokendata.New:
 		other = "its private objects are under another master key"
 	case c.held > 0:
 		same = "it holds a key of the archive that a PIN protects"

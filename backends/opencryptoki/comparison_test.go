@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"tokar/backends"
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 )
 
@@ -43,7 +44,7 @@ func TestWords(t *testing.T) {
 	)
 	flag := func(f byte) func(dir string) {
 		return func(dir string) {
-			rewrite(t, dir+"/NVTOK.DAT", func(b []byte) []byte { b[nvFlags+2] |= f; return b })
+			rewrite(t, dir+"/NVTOK.DAT", func(b []byte) []byte { b[tokendata.AtFlags+2] |= f; return b })
 		}
 	}
 	otherKeys := func(dir string) {
@@ -84,7 +85,7 @@ func TestWords(t *testing.T) {
 		{"no user PIN", oldTok, oldTok, func(dir string) {
 			noObjects(dir)
 			check(t, os.Remove(dir+"/MK_USER"))
-			rewrite(t, dir+"/NVTOK.DAT", func(b []byte) []byte { b[nvFlags] &^= userPINSet; return b })
+			rewrite(t, dir+"/NVTOK.DAT", func(b []byte) []byte { b[tokendata.AtFlags] &^= tokendata.UserPINSet; return b })
 		}, sameToken + "MK_SO is the same; the SO PIN is that of the archive; the user PIN is not set here; in the archive it is"},
 	} {
 		info, records := readToken(t, c.archived)

@@ -3,6 +3,7 @@ package opencryptoki
 import (
 	"bytes"
 
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format/cryptoki"
 )
 
@@ -25,20 +26,20 @@ type content struct {
 }
 
 // content checks the inside of a public object; true if all of it is public.
-func (v *validator) content(p *report, h objectFile) bool {
-	c := content{order: v.orderOf(h.body)}
-	if own, ok := cryptoki.OrderOf(h.body); ok && v.orderKnown && own != v.order && h.format == formatNew {
-		p.add(ByteOrder, h.at+4, "%s-endian in a token of a %s-endian machine: the library does not load it", own, v.order)
+func (v *validator) content(p *report, h tokendata.Object) bool {
+	c := content{order: v.orderOf(h.Body)}
+	if own, ok := cryptoki.OrderOf(h.Body); ok && v.orderKnown && own != v.order && h.Format == tokendata.New {
+		p.add(ByteOrder, h.At+4, "%s-endian in a token of a %s-endian machine: the library does not load it", own, v.order)
 	}
-	if len(h.body) >= cryptoki.ObjectHeader && !bytes.Equal(cryptoki.ObjectName(h.body), p.r.Name) {
-		p.add(Name, h.at+8, "carries the name %s inside: the object was renamed or damaged", quote(cryptoki.ObjectName(h.body)))
+	if len(h.Body) >= cryptoki.ObjectHeader && !bytes.Equal(cryptoki.ObjectName(h.Body), p.r.Name) {
+		p.add(Name, h.At+8, "carries the name %s inside: the object was renamed or damaged", quote(cryptoki.ObjectName(h.Body)))
 	}
-	list := cryptoki.ObjectList(h.body, c.order)
+	list := cryptoki.ObjectList(h.Body, c.order)
 	for list.Next() {
-		c.take(&list, h.at)
+		c.take(&list, h.At)
 	}
 	if err := list.Err(); err != nil {
-		p.add(Attributes, h.at+err.Offset, "%s", err.Reason)
+		p.add(Attributes, h.At+err.Offset, "%s", err.Reason)
 	}
 	c.describe(p)
 	if list.Err() != nil {
@@ -102,11 +103,11 @@ func (c *content) describe(p *report) {
 }
 
 // check judges the values; true if the object is of a public class.
-func (c *content) check(p *report, h objectFile) bool {
+func (c *content) check(p *report, h tokendata.Object) bool {
 	class, ok := c.order.Ulong(c.class.value)
 	switch {
 	case !c.class.found():
-		p.add(Class, h.at, "has no CKA_CLASS")
+		p.add(Class, h.At, "has no CKA_CLASS")
 		return false
 	case !ok || !cryptoki.KnownClass(class):
 		p.add(Class, c.class.at, "CKA_CLASS is %x, no class that PKCS#11 has", c.class.value)

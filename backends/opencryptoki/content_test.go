@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 	"tokar/format/cryptoki"
 )
@@ -26,10 +27,10 @@ func publicObject(t *testing.T, class, keyType uint32) (format.Record, *format.T
 // valueAt is where an attribute's value begins in a new-format public object.
 func valueAt(t *testing.T, b []byte, typ uint32) int {
 	t.Helper()
-	l := cryptoki.ObjectList(b[newPublicHeader:], cryptoki.LittleEndian)
+	l := cryptoki.ObjectList(b[tokendata.NewPublicHeader:], cryptoki.LittleEndian)
 	for l.Next() {
 		if l.Type == typ {
-			return newPublicHeader + l.Offset + cryptoki.AttributeHeader
+			return tokendata.NewPublicHeader + l.Offset + cryptoki.AttributeHeader
 		}
 	}
 	t.Fatalf("no %s", cryptoki.AttributeName(typ))
@@ -140,7 +141,7 @@ func TestSecretInPublicObject(t *testing.T) {
 		if public, found := v.Validate(&sound); !public || len(found) > 0 {
 			t.Errorf("%s: public %v before, %v", c.name, public, found)
 		}
-		body := r.Data[newPublicHeader:]
+		body := r.Data[tokendata.NewPublicHeader:]
 		object := cryptoki.AppendAttribute(bytes.Clone(body), cryptoki.LittleEndian, c.typ, []byte("secret"))
 		object[4]++
 		if c.again {
@@ -152,8 +153,8 @@ func TestSecretInPublicObject(t *testing.T) {
 				}
 			}
 		}
-		r.Data = append(bytes.Clone(r.Data[:newPublicHeader]), object...)
-		binary.BigEndian.PutUint32(r.Data[newPublicLength:], uint32(len(object)))
+		r.Data = append(bytes.Clone(r.Data[:tokendata.NewPublicHeader]), object...)
+		binary.BigEndian.PutUint32(r.Data[tokendata.AtPublicLength:], uint32(len(object)))
 		if public, found := v.Validate(&r); public || len(found) > 0 {
 			t.Errorf("%s: public %v, %v", c.name, public, found)
 		}

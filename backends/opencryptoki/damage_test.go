@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 )
 
@@ -29,7 +30,7 @@ func damages(t testing.TB, dir, form string, order binary.ByteOrder) []damage {
 	lines := strings.Fields(string(index))
 	var private, public []string
 	for _, name := range lines {
-		if read(t, dir, objectPath([]byte(name)))[flagAt] == 1 {
+		if read(t, dir, objectPath([]byte(name)))[tokendata.AtPrivate] == 1 {
 			private = append(private, name)
 		} else {
 			public = append(public, name)
@@ -37,7 +38,7 @@ func damages(t testing.TB, dir, form string, order binary.ByteOrder) []damage {
 	}
 	ds := objectDamages(t, dir, form, order, "private", private[1])
 	ds = append(ds, objectDamages(t, dir, form, order, "public", public[1])...)
-	if form == formatNew {
+	if form == tokendata.New {
 		file := objectPath([]byte(private[1]))
 		ds = append(ds,
 			damage{"private-flipped-tag", file, flip(-1, 1), "", 0},
@@ -68,11 +69,11 @@ func objectDamages(t testing.TB, dir, form string, order binary.ByteOrder, sort,
 	if order == binary.BigEndian {
 		flipped = 2
 	}
-	if form == formatNew { // lengths there are big-endian on every machine
+	if form == tokendata.New { // lengths there are big-endian on every machine
 		order, flipped = binary.BigEndian, 2
-		lengthAt = newPublicLength
+		lengthAt = tokendata.AtPublicLength
 		if sort == "private" {
-			lengthAt = newPrivateLength
+			lengthAt = tokendata.AtPrivateLength
 		}
 	}
 	put := func(v uint32) func([]byte) []byte {
@@ -91,8 +92,8 @@ func objectDamages(t testing.TB, dir, form string, order binary.ByteOrder, sort,
 		{"length-zero", file, put(0), Length, lengthAt},
 		{"flipped-body-byte", file, flip(size/2+40, 0x40), "", 0},
 		{"trailing-garbage", file, add("garbage!"), Trailing, size},
-		{"flag-byte-flipped", file, flip(flagAt, 1), PrivateFlag, flagAt},
-		{"flag-byte-7", file, func(b []byte) []byte { b[flagAt] = 7; return b }, PrivateFlag, flagAt},
+		{"flag-byte-flipped", file, flip(tokendata.AtPrivate, 1), PrivateFlag, tokendata.AtPrivate},
+		{"flag-byte-7", file, func(b []byte) []byte { b[tokendata.AtPrivate] = 7; return b }, PrivateFlag, tokendata.AtPrivate},
 	}
 	for i := range ds {
 		ds[i].name = sort + "-" + ds[i].name
@@ -156,12 +157,12 @@ func TestDamage(t *testing.T) {
 		form  string
 		order binary.ByteOrder
 	}{
-		"swtok-old-small":       {formatOld, binary.LittleEndian},
-		"swtok-new-small":       {formatNew, binary.LittleEndian},
-		"swtok-old-bigendian":   {formatOld, binary.BigEndian},
-		"swtok-new-bigendian":   {formatNew, binary.BigEndian},
-		"ep11tok-be-old-before": {formatOld, binary.BigEndian},
-		"ep11tok-be-new-before": {formatNew, binary.BigEndian},
+		"swtok-old-small":       {tokendata.Old, binary.LittleEndian},
+		"swtok-new-small":       {tokendata.New, binary.LittleEndian},
+		"swtok-old-bigendian":   {tokendata.Old, binary.BigEndian},
+		"swtok-new-bigendian":   {tokendata.New, binary.BigEndian},
+		"ep11tok-be-old-before": {tokendata.Old, binary.BigEndian},
+		"ep11tok-be-new-before": {tokendata.New, binary.BigEndian},
 	} {
 		form, sound := written.form, filepath.Join(fixtureDir, name)
 		for _, d := range damages(t, sound, form, written.order) {
@@ -247,7 +248,7 @@ func TestStoredDamage(t *testing.T) {
 				t.Fatal("a case without expectation")
 			}
 			w := pair[0]
-			if form == formatNew {
+			if form == tokendata.New {
 				w = pair[1]
 			}
 			_, records := readToken(t, dir)
@@ -283,9 +284,9 @@ func TestStoredDamage(t *testing.T) {
 // lastAttribute is where the last attribute of a little-endian public object
 // begins.
 func lastAttribute(b []byte, form string) int {
-	at, last := oldHeader, 0
-	if form == formatNew {
-		at = newPublicHeader
+	at, last := tokendata.OldHeader, 0
+	if form == tokendata.New {
+		at = tokendata.NewPublicHeader
 	}
 	for at += 16; at < len(b); at += 12 + int(binary.LittleEndian.Uint32(b[at+8:])) {
 		last = at

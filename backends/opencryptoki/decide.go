@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokar/backends"
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 )
 
@@ -120,11 +121,11 @@ func (s *staging) unlink(name format.Name) error {
 func unsound(s, archived pinState) string {
 	var found findings
 	checkNVTOK(s[nvtokName], &found)
-	n := parseNVTOK(s[nvtokName])
-	for _, r := range roles {
-		size := len(s[r.key])
-		if r.has(s) && (!n.icsf || archived[r.key] != nil) && size != keyFileNew && size != keyFileOld && size != keyFileCCA {
-			found.add(Length, r.key, size, "%d bytes", size)
+	n := tokendata.ParseNVTOK(s[nvtokName])
+	for _, r := range tokendata.Roles {
+		size := len(s[r.KeyFile])
+		if r.Set(s[nvtokName]) && (!n.ICSF || archived[r.KeyFile] != nil) && size != tokendata.KeyFileNew && size != tokendata.KeyFileOld && size != tokendata.KeyFileCCA {
+			found.add(Length, r.KeyFile, size, "%d bytes", size)
 		}
 	}
 	if len(found.list) == 0 {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"tokar/backends"
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 )
 
@@ -109,7 +110,7 @@ func TestExistingToken(t *testing.T) {
 	)
 	initialised := func(base string) { // as C_InitToken of 3.8.1 leaves it: a new MK_SO, MK_USER as it was
 		rewrite(t, base+"/swtok/MK_SO", func(b []byte) []byte { b[0] ^= 1; return b })
-		rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { b[nvFlags] &^= userPINSet; return b })
+		rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { b[tokendata.AtFlags] &^= tokendata.UserPINSet; return b })
 		check(t, os.RemoveAll(base+"/swtok/TOK_OBJ"))
 		check(t, os.Mkdir(base+"/swtok/TOK_OBJ", 0o770))
 	}
@@ -117,7 +118,7 @@ func TestExistingToken(t *testing.T) {
 		check(t, os.Remove(base+"/swtok/MK_USER"))
 		check(t, os.RemoveAll(base+"/swtok/TOK_OBJ"))
 		rewrite(t, base+"/swtok/MK_SO", func(b []byte) []byte { b[0] ^= 1; return b })
-		rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { copy(b[nvFlags:], "\x45\x00\x88\x00"); b[184] ^= 1; return b })
+		rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { copy(b[tokendata.AtFlags:], "\x45\x00\x88\x00"); b[184] ^= 1; return b })
 	}
 	bothPINs := func(base string) { // and no private object that tells
 		for _, name := range []string{"MK_SO", "MK_USER"} {
@@ -127,7 +128,7 @@ func TestExistingToken(t *testing.T) {
 		check(t, os.RemoveAll(base+"/swtok/TOK_OBJ"))
 	}
 	locked := func(base string) {
-		rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { b[nvFlags+2] |= 4; return b })
+		rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { b[tokendata.AtFlags+2] |= 4; return b })
 	}
 	whole := backends.RestoreOptions{Whole: true}
 	keep := backends.RestoreOptions{Whole: true, PINs: backends.KeepPINs}
@@ -147,7 +148,7 @@ func TestExistingToken(t *testing.T) {
 	}{
 		{"same", oldTok, []string{oldTok}, nil, whole, nil, archives, ""},
 		{"same, next name counted on", oldTok, []string{oldTok}, func(base string) {
-			rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { b[nvNextName+2]++; return b })
+			rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { b[tokendata.AtNextName+2]++; return b })
 		}, whole, nil, archives, ""},
 		{"user PIN changed", newTok, []string{newTok, pinsDir + "/swtok-new-small-userpin-changed"}, nil, whole, nil, todays, PINsKept},
 		{"user PIN changed, old format", older, []string{older, pinsDir + "/swtok-old-userpin-changed"}, nil, whole, nil, todays, PINsKept},

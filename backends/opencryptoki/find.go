@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokar/backends"
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/backends/swap"
 	"tokar/format"
 )
@@ -229,9 +230,9 @@ func isTPM(path string) bool {
 		return false
 	}
 	defer unix.Close(dir)
-	f, _ := readFile(dir, []byte(nvtokName), make([]byte, nvtokNew+icsfRecord+1))
-	if v := parseNVTOK(f.data).variant(); v != unknown {
-		return v == variantTPM
+	f, _ := readFile(dir, []byte(nvtokName), make([]byte, tokendata.NVTOKNew+tokendata.ICSFRecord+1))
+	if v := tokendata.ParseNVTOK(f.data).Variant(); v != tokendata.Unknown {
+		return v == tokendata.TPM
 	}
 	return exists(dir, tpmKeyName) || exists(dir, "PUBLIC_ROOT_KEY.pem") || exists(dir, "PRIVATE_ROOT_KEY.pem")
 }

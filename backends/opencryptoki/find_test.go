@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"tokar/backends"
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 )
 
@@ -141,11 +142,11 @@ func TestICSF(t *testing.T) {
 		dir := t.TempDir() + "/icsf"
 		check(t, os.Mkdir(dir, 0o770))
 		check(t, os.Mkdir(dir+"/TOK_OBJ", 0o770))
-		nvtok := append(read(t, filepath.Join(fixtureDir, name), nvtokName), make([]byte, icsfRecord)...)
+		nvtok := append(read(t, filepath.Join(fixtureDir, name), nvtokName), make([]byte, tokendata.ICSFRecord)...)
 		check(t, os.WriteFile(dir+"/NVTOK.DAT", nvtok, 0o660))
 		check(t, os.WriteFile(dir+"/RACF", []byte("password"), 0o660))
 		info, records := readToken(t, dir)
-		if info.Property(propVariant) != variantICSF || len(info.Notes) != 1 {
+		if info.Property(propVariant) != tokendata.ICSF || len(info.Notes) != 1 {
 			t.Errorf("%+v", info)
 		}
 		for _, r := range records {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 )
 
@@ -13,8 +14,8 @@ import (
 // the file.
 func fuzzEntry(f *testing.F, kind format.Kind, name string, form string) {
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, order := range []string{"little", "big", unknown} {
-			for _, variant := range []string{"Soft", variantTPM} {
+		for _, order := range []string{"little", "big", tokendata.Unknown} {
+			for _, variant := range []string{"Soft", tokendata.TPM} {
 				v, err := Backend{}.Validator(&format.Token{Properties: []format.Property{
 					{Key: propFormat, Value: form}, {Key: propByteOrder, Value: order}, {Key: propVariant, Value: variant}}})
 				check(t, err)
@@ -49,22 +50,22 @@ func seedObjects(f *testing.F, form string) {
 }
 
 func FuzzOldObject(f *testing.F) {
-	seedObjects(f, formatOld)
-	fuzzEntry(f, format.KindObject, "10000000", formatOld)
+	seedObjects(f, tokendata.Old)
+	fuzzEntry(f, format.KindObject, "10000000", tokendata.Old)
 }
 
 func FuzzNewObject(f *testing.F) {
-	seedObjects(f, formatNew)
-	fuzzEntry(f, format.KindObject, "10000000", formatNew)
+	seedObjects(f, tokendata.New)
+	fuzzEntry(f, format.KindObject, "10000000", tokendata.New)
 }
 
 func FuzzNVTOK(f *testing.F) {
 	for _, name := range []string{"swtok-old-small", "swtok-new-small", "swtok-old-bigendian", "tpmtok-old"} {
 		b := read(f, filepath.Join(fixtureDir, name), nvtokName)
 		f.Add(b)
-		f.Add(append(b, make([]byte, icsfRecord)...))
+		f.Add(append(b, make([]byte, tokendata.ICSFRecord)...))
 	}
-	fuzzEntry(f, format.KindState, nvtokName, unknown)
+	fuzzEntry(f, format.KindState, nvtokName, tokendata.Unknown)
 }
 
 func FuzzIndex(f *testing.F) {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokar/backends"
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 )
 
@@ -99,7 +100,7 @@ func TestInUse(t *testing.T) {
 		}, backends.RestoreOptions{InUse: true}, "", Segment, true},
 		{"one object, mapped, in use, next name behind", true, func(t *testing.T, base string) {
 			process(t, "23", "apache2", "", "/", "/dev/shm/"+segmentOf(base))
-			rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { copy(b[nvNextName:], "00000000"); return b })
+			rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { copy(b[tokendata.AtNextName:], "00000000"); return b })
 		}, backends.RestoreOptions{InUse: true}, "process 23 (apache2) counts on from", "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

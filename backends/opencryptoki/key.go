@@ -5,14 +5,15 @@ import (
 	"crypto/ecdh"
 	"math/bits"
 
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format/cryptoki"
 )
 
 // checkPublicKey checks the public parts of RSA and elliptic-curve keys.
-func (c *content) checkPublicKey(p *report, h objectFile) {
+func (c *content) checkPublicKey(p *report, h tokendata.Object) {
 	keyType, ok := c.order.Ulong(c.keyType.value)
 	if !ok {
-		p.add(Key, max(c.keyType.at, h.at), "a public key without a sound CKA_KEY_TYPE")
+		p.add(Key, max(c.keyType.at, h.At), "a public key without a sound CKA_KEY_TYPE")
 		return
 	}
 	switch keyType {
@@ -27,14 +28,14 @@ func (c *content) checkPublicKey(p *report, h objectFile) {
 	c.secret = c.secret || len(c.value.value) > 0
 }
 
-func (c *content) checkRSA(p *report, h objectFile) {
+func (c *content) checkRSA(p *report, h tokendata.Object) {
 	n, e := bytes.TrimLeft(c.modulus.value, "\x00"), bytes.TrimLeft(c.exponent.value, "\x00")
 	switch {
 	case len(n) == 0 || n[len(n)-1]&1 == 0:
-		p.add(Key, max(c.modulus.at, h.at), "the RSA modulus of %d bytes is missing or even", len(c.modulus.value))
+		p.add(Key, max(c.modulus.at, h.At), "the RSA modulus of %d bytes is missing or even", len(c.modulus.value))
 		return
 	case len(e) == 0 || e[len(e)-1]&1 == 0 || len(e) == 1 && e[0] == 1 || len(e) > len(n):
-		p.add(Key, max(c.exponent.at, h.at), "the RSA public exponent of %d bytes is missing, even or out of range", len(c.exponent.value))
+		p.add(Key, max(c.exponent.at, h.At), "the RSA public exponent of %d bytes is missing, even or out of range", len(c.exponent.value))
 	}
 	length := 8*(len(n)-1) + bits.Len8(n[0])
 	if told, ok := c.order.Ulong(c.modulusBits.value); c.modulusBits.found() && (!ok || int64(told) != int64(length)) {
@@ -66,14 +67,14 @@ var curves = [...]struct {
 	{"\x06\x03\x2b\x65\x6f", 56, true, nil},                            // X448
 }
 
-func (c *content) checkEC(p *report, h objectFile) {
+func (c *content) checkEC(p *report, h tokendata.Object) {
 	params, point := c.ecParams.value, c.ecPoint.value
 	if e, rest, err := derElement(params); err != nil || len(rest) > 0 || !namesCurve(e.class()) {
-		p.add(Key, max(c.ecParams.at, h.at), "CKA_EC_PARAMS of %d bytes names no curve", len(params))
+		p.add(Key, max(c.ecParams.at, h.At), "CKA_EC_PARAMS of %d bytes names no curve", len(params))
 		return
 	}
 	if len(point) == 0 {
-		p.add(Key, max(c.ecPoint.at, h.at), "a public key without a point")
+		p.add(Key, max(c.ecPoint.at, h.At), "a public key without a point")
 		return
 	}
 	for _, curve := range curves {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokar/backends"
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 )
 
@@ -55,7 +56,7 @@ func (m *merge) choose(rs []*format.Record) (put []*format.Record, err error) {
 			return nil, err
 		}
 		c := &choice{
-			private: parseObjectFile(r.Data, m.s.token.Property(propFormat)).private,
+			private: tokendata.ParseObject(r.Data, m.s.token.Property(propFormat)).Private,
 			listed:  r.Flags&format.Unlisted == 0,
 		}
 		if err := m.compare(c, r, buf); err != nil {
@@ -107,8 +108,8 @@ func (m *merge) allowed(*findings) error {
 	for _, c := range m.chosen {
 		private = private || c.put && c.private
 	}
-	a, b := parseNVTOK(m.s.same.archived[nvtokName]), parseNVTOK(m.s.same.live[nvtokName])
-	foreign := a.format != unknown && b.format != unknown && (a.format != b.format || a.orderKnown && a.order != b.order)
+	a, b := tokendata.ParseNVTOK(m.s.same.archived[nvtokName]), tokendata.ParseNVTOK(m.s.same.live[nvtokName])
+	foreign := a.Format != tokendata.Unknown && b.Format != tokendata.Unknown && (a.Format != b.Format || a.OrderKnown && a.Order != b.Order)
 	if !private && !foreign {
 		return nil
 	}

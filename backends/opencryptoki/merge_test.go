@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokar/backends"
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 )
 
@@ -65,14 +66,14 @@ func TestNextName(t *testing.T) {
 		{"50000000", []string{"OBabcdef"}, "50000000"},
 		{"\x00\x00\x00\x00\x00\x00\x00\x00", []string{"50000000"}, "\x00\x00\x00\x00\x00\x00\x00\x00"},
 	} {
-		nv := make([]byte, nvtokOld)
-		copy(nv[nvNextName:], c.next)
+		nv := make([]byte, tokendata.NVTOKOld)
+		copy(nv[tokendata.AtNextName:], c.next)
 		var came []uint64
 		for _, n := range c.came {
 			came = append(came, objectKey([]byte(n)))
 		}
 		changed := raiseNext(nv, came)
-		if got := string(nv[nvNextName:nvTweaks]); got != c.want || changed != (c.want != c.next) {
+		if got := string(nv[tokendata.AtNextName:tokendata.AtTweaks]); got != c.want || changed != (c.want != c.next) {
 			t.Errorf("%q after %q: %q, changed %v, want %q", c.next, c.came, got, changed, c.want)
 		}
 	}
@@ -132,7 +133,7 @@ func TestMerge(t *testing.T) {
 		{"no directory", func(base string) { check(t, os.RemoveAll(base+"/swtok/TOK_OBJ")) }, one, "", true, true},
 		{"next name behind", func(base string) {
 			check(t, os.Remove(base+"/swtok/"+path))
-			rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { copy(b[nvNextName:], "00000000"); return b })
+			rewrite(t, base+"/swtok/NVTOK.DAT", func(b []byte) []byte { copy(b[tokendata.AtNextName:], "00000000"); return b })
 		}, one, "", true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

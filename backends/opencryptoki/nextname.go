@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/backends/swap"
 	"tokar/format"
 )
@@ -15,10 +16,10 @@ import (
 // nextName is the name that a release up to 3.17 gives to the next object; nil
 // since 3.18, where the field is zero.
 func nextName(nvtok []byte) []byte {
-	if len(nvtok) < nvTweaks || !isCounter(nvtok[nvNextName:nvTweaks]) {
+	if len(nvtok) < tokendata.AtTweaks || !isCounter(nvtok[tokendata.AtNextName:tokendata.AtTweaks]) {
 		return nil
 	}
-	return nvtok[nvNextName:nvTweaks]
+	return nvtok[tokendata.AtNextName:tokendata.AtTweaks]
 }
 
 // isCounter says whether a name is one that releases up to 3.17 count through:
@@ -81,7 +82,7 @@ func raiseNext(nvtok []byte, came []uint64) bool {
 // raised is NVTOK.DAT with its next name raised, which is refused where somebody
 // counts on from today's; ok is false where that is late enough.
 func (m *merge) raised() (f file, ok bool, err error) {
-	f, err = readFile(m.s.live.dir, []byte(nvtokName), make([]byte, nvtokNew+icsfRecord))
+	f, err = readFile(m.s.live.dir, []byte(nvtokName), make([]byte, tokendata.NVTOKNew+tokendata.ICSFRecord))
 	if errors.Is(err, unix.ENOENT) {
 		return f, false, nil
 	}

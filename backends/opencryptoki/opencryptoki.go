@@ -13,7 +13,7 @@
 //	scan.go      what its directories hold; index.go reads OBJ.IDX
 //	entries.go   the list of entries; read.go one entry; recheck.go what changed
 //	xattr.go     access lists (acl.go) and labels (label.go) of what is read
-//	nvtok.go     NVTOK.DAT; objectfile.go the headers of object files
+//	nvtok.go     NVTOK.DAT; tokendata has the formats of all files
 //	validate.go  each kind of entry; content.go, key.go, certificate.go what
 //	             public objects hold
 //	attr.go      owner (owner.go), access (access.go) and more of what is
@@ -66,11 +66,6 @@ const (
 	propMigrated  = "migrated"   // yes: pkcstok_migrate made it from an old token
 	propParent    = "parent"     // of tpm/USER: mode (octal), owner and group of tpm, by number and name
 
-	formatOld    = "old"
-	formatNew    = "new"
-	unknown      = "unknown"
-	variantTPM   = "TPM"
-	variantICSF  = "ICSF"
 	migratedWord = "yes"
 )
 

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokar/backends"
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 )
 
@@ -63,7 +64,7 @@ func (t *token) Recheck(ctx context.Context) (changed []backends.Entry, stable b
 		return late, len(late) == 0, nil
 	}
 	before := t.scan
-	t.scan, err = scanToken(t.dir, t.objects, t.info.Property(propVariant) == variantTPM)
+	t.scan, err = scanToken(t.dir, t.objects, t.info.Property(propVariant) == tokendata.TPM)
 	if err != nil {
 		return nil, false, fmt.Errorf("token %s: cannot list it again: %w", t.info.Name, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokar/backends"
+	"tokar/backends/opencryptoki/tokendata"
 )
 
 // standing is what stands where a token is to be restored.
@@ -91,15 +92,15 @@ func (s *standing) look() (err error) {
 // rescan lists the directories, and from then on watches for changes.
 func (s *standing) rescan() (err error) {
 	s.looked, s.watched = time.Now(), watch(s.dir, s.objects)
-	f, err := readFile(s.dir, []byte(nvtokName), make([]byte, nvtokNew+icsfRecord+1))
+	f, err := readFile(s.dir, []byte(nvtokName), make([]byte, tokendata.NVTOKNew+tokendata.ICSFRecord+1))
 	if err != nil && !ofEntry(err) {
 		return fmt.Errorf("cannot read %s: %w", nvtokName, err)
 	}
-	n := parseNVTOK(f.data)
-	if s.scan, err = scanToken(s.dir, s.objects, n.variant() == variantTPM); err != nil {
+	n := tokendata.ParseNVTOK(f.data)
+	if s.scan, err = scanToken(s.dir, s.objects, n.Variant() == tokendata.TPM); err != nil {
 		return err
 	}
-	s.unused = n.format != unknown && !n.initialised && !n.userPIN && len(s.scan.objects) == 0 && len(s.scan.index) == 0
+	s.unused = n.Format != tokendata.Unknown && !n.Initialised && !n.UserPIN && len(s.scan.objects) == 0 && len(s.scan.index) == 0
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokar/backends"
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 	"tokar/format/cryptoki"
 )
@@ -56,12 +57,12 @@ func (t *token) open(loc backends.Location) (err error) {
 		return fmt.Errorf("cannot open %s: %w", objectsName, err)
 	}
 	t.watched = watch(t.dir, t.objects)
-	f, err := readFile(t.dir, []byte(nvtokName), make([]byte, nvtokNew+icsfRecord+1))
+	f, err := readFile(t.dir, []byte(nvtokName), make([]byte, tokendata.NVTOKNew+tokendata.ICSFRecord+1))
 	if err != nil && !ofEntry(err) {
 		return fmt.Errorf("cannot read %s: %w", nvtokName, err)
 	}
-	n := parseNVTOK(f.data)
-	t.scan, err = scanToken(t.dir, t.objects, n.variant() == variantTPM)
+	n := tokendata.ParseNVTOK(f.data)
+	t.scan, err = scanToken(t.dir, t.objects, n.Variant() == tokendata.TPM)
 	if err != nil {
 		return err
 	}
@@ -74,10 +75,10 @@ func (t *token) open(loc backends.Location) (err error) {
 func (t *token) Info() *format.Token { return &t.info }
 
 // describe fills the descriptor.
-func (t *token) describe(name format.Name, n nvtok, nv file) {
+func (t *token) describe(name format.Name, n tokendata.NVTOK, nv file) {
 	t.info = format.Token{
 		Name: name, Kind: Kind,
-		Label: n.label, Manufacturer: n.manufacturer, Model: n.model, Serial: n.serial,
+		Label: n.Label, Manufacturer: n.Manufacturer, Model: n.Model, Serial: n.Serial,
 		Directories: t.scan.dirs,
 	}
 	t.info.Defaults = t.scan.indexAttr
@@ -85,22 +86,22 @@ func (t *token) describe(name format.Name, n nvtok, nv file) {
 		t.info.Defaults = nv.attr()
 	}
 	t.info.Defaults.DefaultACL = ""
-	if n.format == unknown {
-		n.format = t.formatByKeys()
+	if n.Format == tokendata.Unknown {
+		n.Format = t.formatByKeys()
 	}
 	add := func(key, value string) {
 		t.info.Properties = append(t.info.Properties, format.Property{Key: key, Value: value})
 	}
-	add(propFormat, n.format)
+	add(propFormat, n.Format)
 	add(propByteOrder, t.byteOrder(n))
 	add(propVariant, t.variant(n))
-	if n.migrated {
+	if n.Migrated {
 		add(propMigrated, migratedWord)
 	}
 	if parent, ok := t.parent(name); ok {
 		add(propParent, parent)
 	}
-	if n.variant() == variantICSF {
+	if n.Variant() == tokendata.ICSF {
 		t.info.Notes = append(t.info.Notes, "an ICSF token: its objects live on the z/OS host and are not in this archive")
 	}
 }
@@ -121,36 +122,36 @@ func (t *token) parent(name format.Name) (property string, ok bool) {
 func (t *token) formatByKeys() string {
 	var st unix.Stat_t
 	if unix.Fstatat(t.dir, soKeyName, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
-		return unknown
+		return tokendata.Unknown
 	}
 	switch st.Size {
-	case keyFileNew:
-		return formatNew
-	case keyFileOld, keyFileCCA:
-		return formatOld
+	case tokendata.KeyFileNew:
+		return tokendata.New
+	case tokendata.KeyFileOld, tokendata.KeyFileCCA:
+		return tokendata.Old
 	}
-	return unknown
+	return tokendata.Unknown
 }
 
 // variant tells a TPM token by its files where the model does not.
-func (t *token) variant(n nvtok) string {
-	if v := n.variant(); v != unknown {
+func (t *token) variant(n tokendata.NVTOK) string {
+	if v := n.Variant(); v != tokendata.Unknown {
 		return v
 	}
 	for _, e := range t.scan.state {
 		if stateRank([]string{string(baseName(e.Name))}) == 4 && string(baseName(e.Name)) != racfName {
-			return variantTPM
+			return tokendata.TPM
 		}
 	}
-	return unknown
+	return tokendata.Unknown
 }
 
 // byteOrder tells the writer's byte order: in the old format from NVTOK.DAT,
 // in the new, which is big-endian outside, from the inside of a public object
 // among the first ones. Old objects tell it too, where NVTOK.DAT is damaged.
-func (t *token) byteOrder(n nvtok) string {
-	if n.orderKnown {
-		return n.order.String()
+func (t *token) byteOrder(n tokendata.NVTOK) string {
+	if n.OrderKnown {
+		return n.Order.String()
 	}
 	buf := make([]byte, 16<<10)
 	for _, at := range t.scan.order[:min(len(t.scan.order), 16)] {
@@ -158,30 +159,30 @@ func (t *token) byteOrder(n nvtok) string {
 		if err != nil {
 			continue
 		}
-		h := parseObjectFile(f.data, n.format)
-		order, ok := cryptoki.OrderOf(h.body)
+		h := tokendata.ParseObject(f.data, n.Format)
+		order, ok := cryptoki.OrderOf(h.Body)
 		switch {
-		case h.format == formatOld:
-			order, ok = oldWord(f.data)
-		case h.private:
+		case h.Format == tokendata.Old:
+			order, ok = tokendata.OldWord(f.data)
+		case h.Private:
 			ok = false
 		}
 		if ok {
 			return order.String()
 		}
 	}
-	return unknown
+	return tokendata.Unknown
 }
 
 // checkState reports what is missing beside NVTOK.DAT.
-func (t *token) checkState(n nvtok, noObjects error) {
+func (t *token) checkState(n tokendata.NVTOK, noObjects error) {
 	var found findings
 	variant := t.variant(n)
-	ownKeys := variant != variantTPM && variant != variantICSF
+	ownKeys := variant != tokendata.TPM && variant != tokendata.ICSF
 	if ownKeys && !exists(t.dir, soKeyName) {
 		found.add(Missing, soKeyName, -1, "there is no %s: the SO cannot log in", soKeyName)
 	}
-	if ownKeys && n.userPIN && !exists(t.dir, userKeyName) {
+	if ownKeys && n.UserPIN && !exists(t.dir, userKeyName) {
 		found.add(Missing, userKeyName, -1, "there is no %s, and NVTOK.DAT says that the user PIN is set: the user cannot log in", userKeyName)
 	}
 	if ownKeys && noObjects == unix.ENOENT {

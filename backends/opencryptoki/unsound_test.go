@@ -4,6 +4,8 @@ import (
 	"os"
 	"slices"
 	"testing"
+
+	"tokar/backends/opencryptoki/tokendata"
 )
 
 // A PIN state that lost a file is not kept.
@@ -14,7 +16,7 @@ func TestUnsound(t *testing.T) {
 		check(t, err)
 		whole[name] = b
 	}
-	icsf := pinState{nvtokName: slices.Concat(whole[nvtokName], make([]byte, icsfRecord))}
+	icsf := pinState{nvtokName: slices.Concat(whole[nvtokName], make([]byte, tokendata.ICSFRecord))}
 	icsfKeys := pinState{nvtokName: icsf[nvtokName], soKeyName: whole[soKeyName], userKeyName: whole[userKeyName]}
 	for _, c := range []struct {
 		what           string

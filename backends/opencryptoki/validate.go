@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"tokar/backends"
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 	"tokar/format/cryptoki"
 )
@@ -21,15 +22,15 @@ type validator struct {
 
 // Validator checks entries of t.
 func (Backend) Validator(t *format.Token) (backends.Validator, error) {
-	v := &validator{format: t.Property(propFormat), block: blockDES}
+	v := &validator{format: t.Property(propFormat), block: tokendata.BlockDES}
 	switch t.Property(propByteOrder) {
 	case cryptoki.BigEndian.String():
 		v.order, v.orderKnown = cryptoki.BigEndian, true
 	case cryptoki.LittleEndian.String():
 		v.orderKnown = true
 	}
-	if t.Property(propVariant) == variantTPM {
-		v.block = blockAES
+	if t.Property(propVariant) == tokendata.TPM {
+		v.block = tokendata.BlockAES
 	}
 	return v, nil
 }
@@ -67,55 +68,55 @@ func (v *validator) object(p *report) bool {
 		p.add(Empty, 0, "no bytes: a write that did not end, or a name without an object")
 		return false
 	}
-	h := parseObjectFile(b, v.format)
-	if h.private {
+	h := tokendata.ParseObject(b, v.format)
+	if h.Private {
 		p.r.Flags |= format.Private
 	}
-	if len(b) > flagAt && b[flagAt] > 1 {
-		p.add(PrivateFlag, flagAt, "the private flag is %d, neither 0 nor 1", b[flagAt])
+	if len(b) > tokendata.AtPrivate && b[tokendata.AtPrivate] > 1 {
+		p.add(PrivateFlag, tokendata.AtPrivate, "the private flag is %d, neither 0 nor 1", b[tokendata.AtPrivate])
 	}
-	if v.format != unknown && h.format != v.format {
-		p.add(Format, 0, "an object in the %s format in a token of the %s one: the library does not load it", h.format, v.format)
+	if v.format != tokendata.Unknown && h.Format != v.format {
+		p.add(Format, 0, "an object in the %s format in a token of the %s one: the library does not load it", h.Format, v.format)
 	}
 	switch {
-	case h.private && v.looksPublic(b, h.format):
-		p.add(PrivateFlag, flagAt, "marked private, but it holds a public object in clear")
+	case h.Private && v.looksPublic(b, h.Format):
+		p.add(PrivateFlag, tokendata.AtPrivate, "marked private, but it holds a public object in clear")
 		return false
-	case !h.private && v.looksPrivate(b, h.format, p.r.Name):
-		p.add(PrivateFlag, flagAt, "marked public, but it holds an encrypted object")
+	case !h.Private && v.looksPrivate(b, h.Format, p.r.Name):
+		p.add(PrivateFlag, tokendata.AtPrivate, "marked public, but it holds an encrypted object")
 		return false
-	case h.format == formatOld:
+	case h.Format == tokendata.Old:
 		v.oldHeader(p, b, h)
 	default:
 		v.newHeader(p, b, h)
 	}
-	if h.private || len(h.body) == 0 {
+	if h.Private || len(h.Body) == 0 {
 		return false
 	}
 	return v.content(p, h)
 }
 
 // oldHeader checks the length word, and of private objects the body's length.
-func (v *validator) oldHeader(p *report, b []byte, h objectFile) {
-	if len(b) < oldHeader {
-		p.add(Truncated, len(b), "ends after %d of the %d bytes of its header", len(b), oldHeader)
+func (v *validator) oldHeader(p *report, b []byte, h tokendata.Object) {
+	if len(b) < tokendata.OldHeader {
+		p.add(Truncated, len(b), "ends after %d of the %d bytes of its header", len(b), tokendata.OldHeader)
 		return
 	}
 	n := v.oldLength(b)
-	if order, ok := oldWord(b); ok && v.orderKnown && v.order.Uint32(b) != n {
+	if order, ok := tokendata.OldWord(b); ok && v.orderKnown && v.order.Uint32(b) != n {
 		p.add(ByteOrder, 0, "%s-endian in a token of a %s-endian machine: the library does not load it", order, v.order)
 	}
-	p.length(0, n, oldHeader, 0)
-	body := len(b) - oldHeader
-	if h.private && n == uint32(len(b)) && (body < oldLeastBody || body%v.block != 0) {
-		p.add(Length, 0, "an encrypted body of %d bytes; it has at least %d and is a multiple of %d", body, oldLeastBody, v.block)
+	p.length(0, n, tokendata.OldHeader, 0)
+	body := len(b) - tokendata.OldHeader
+	if h.Private && n == uint32(len(b)) && (body < tokendata.OldLeastBody || body%v.block != 0) {
+		p.add(Length, 0, "an encrypted body of %d bytes; it has at least %d and is a multiple of %d", body, tokendata.OldLeastBody, v.block)
 	}
 }
 
 // oldLength is the length word in the file's order, or, where the file does
 // not tell that, in the token's.
 func (v *validator) oldLength(b []byte) uint32 {
-	if order, ok := oldWord(b); ok {
+	if order, ok := tokendata.OldWord(b); ok {
 		return order.Uint32(b)
 	}
 	if v.orderKnown {
@@ -125,25 +126,25 @@ func (v *validator) oldLength(b []byte) uint32 {
 }
 
 // newHeader checks version, reserved bytes, length and the name in the IV.
-func (v *validator) newHeader(p *report, b []byte, h objectFile) {
-	header, tag, lengthAt, reserved := newPublicHeader, 0, newPublicLength, 7
-	if h.private {
-		header, tag, lengthAt, reserved = newPrivateHeader, newTag, newPrivateLength, 3
+func (v *validator) newHeader(p *report, b []byte, h tokendata.Object) {
+	header, tag, lengthAt, reserved := tokendata.NewPublicHeader, 0, tokendata.AtPublicLength, 7
+	if h.Private {
+		header, tag, lengthAt, reserved = tokendata.NewPrivateHeader, tokendata.NewTag, tokendata.AtPrivateLength, 3
 	}
 	if len(b) < header {
 		p.add(Truncated, len(b), "ends after %d of the %d bytes of its header", len(b), header)
 		return
 	}
-	if order, ok := newWord(b); !ok || h.private && order != cryptoki.BigEndian {
-		p.add(Header, 0, "version %x, not %08x", b[:4], newVersion)
+	if order, ok := tokendata.NewWord(b); !ok || h.Private && order != cryptoki.BigEndian {
+		p.add(Header, 0, "version %x, not %08x", b[:4], tokendata.Version312)
 	}
-	if at := flagAt + 1; !allZero(b[at : at+reserved]) {
+	if at := tokendata.AtPrivate + 1; !allZero(b[at : at+reserved]) {
 		p.add(Header, at, "reserved bytes are %x, not zero", b[at:at+reserved])
 	}
-	if h.private && !bytes.Equal(b[newIVAt:newIVAt+objectNameLen], p.r.Name) {
-		p.add(Name, newIVAt, "the IV begins with the name %s: the object was renamed or damaged", quote(b[newIVAt:newIVAt+objectNameLen]))
+	if h.Private && !bytes.Equal(b[tokendata.AtIV:tokendata.AtIV+objectNameLen], p.r.Name) {
+		p.add(Name, tokendata.AtIV, "the IV begins with the name %s: the object was renamed or damaged", quote(b[tokendata.AtIV:tokendata.AtIV+objectNameLen]))
 	}
-	p.length(lengthAt, h.order.Uint32(b[lengthAt:]), header, tag)
+	p.length(lengthAt, h.Order.Uint32(b[lengthAt:]), header, tag)
 }
 
 // length compares a length field at offset with the file. In the old format it
@@ -168,9 +169,9 @@ func (p *report) length(offset int, n uint32, header, tag int) {
 // only its flag was changed then. Cipher text does not begin with the zeros
 // that a public object has there.
 func (v *validator) looksPublic(b []byte, objectFormat string) bool {
-	at := oldHeader
-	if objectFormat == formatNew {
-		at = newPublicHeader
+	at := tokendata.OldHeader
+	if objectFormat == tokendata.New {
+		at = tokendata.NewPublicHeader
 	}
 	if len(b) < at+cryptoki.ObjectHeader || !allZero(b[at:at+4]) {
 		return false
@@ -185,16 +186,16 @@ func (v *validator) looksPublic(b []byte, objectFormat string) bool {
 // new format by its header, in the old one by its length and a class word that
 // is not the zero of every object in clear.
 func (v *validator) looksPrivate(b []byte, objectFormat string, name format.Name) bool {
-	if objectFormat == formatNew {
-		return len(b) > newPrivateHeader+newTag && allZero(b[flagAt:flagAt+4]) &&
-			bytes.Equal(b[newIVAt:newIVAt+objectNameLen], name) &&
-			int64(cryptoki.BigEndian.Uint32(b[newPrivateLength:])) == int64(len(b)-newPrivateHeader-newTag)
+	if objectFormat == tokendata.New {
+		return len(b) > tokendata.NewPrivateHeader+tokendata.NewTag && allZero(b[tokendata.AtPrivate:tokendata.AtPrivate+4]) &&
+			bytes.Equal(b[tokendata.AtIV:tokendata.AtIV+objectNameLen], name) &&
+			int64(cryptoki.BigEndian.Uint32(b[tokendata.AtPrivateLength:])) == int64(len(b)-tokendata.NewPrivateHeader-tokendata.NewTag)
 	}
-	body := len(b) - oldHeader
-	if body < oldLeastBody || body%v.block != 0 || allZero(b[oldHeader:oldHeader+4]) {
+	body := len(b) - tokendata.OldHeader
+	if body < tokendata.OldLeastBody || body%v.block != 0 || allZero(b[tokendata.OldHeader:tokendata.OldHeader+4]) {
 		return false
 	}
-	list := cryptoki.ObjectList(b[oldHeader:], v.orderOf(b[oldHeader:]))
+	list := cryptoki.ObjectList(b[tokendata.OldHeader:], v.orderOf(b[tokendata.OldHeader:]))
 	return !list.Next()
 }
 
@@ -215,8 +216,8 @@ func (v *validator) state(p *report) {
 		checkNVTOK(b, &p.findings)
 	case name == soKeyName, name == userKeyName:
 		v.masterKey(p)
-	case name == tpmKeyName && len(b) != tpmKeyFile:
-		p.add(Length, -1, "%d bytes; it has %d", len(b), tpmKeyFile)
+	case name == tpmKeyName && len(b) != tokendata.KeyFileTPM:
+		p.add(Length, -1, "%d bytes; it has %d", len(b), tokendata.KeyFileTPM)
 	case len(name) > len(pemSuffix) && name[len(name)-len(pemSuffix):] == pemSuffix:
 		checkPEM(p)
 	}
@@ -226,14 +227,14 @@ func (v *validator) state(p *report) {
 // who has the PIN.
 func (v *validator) masterKey(p *report) {
 	n := len(p.r.Data)
-	isOld := n == keyFileOld || n == keyFileCCA
-	isNew := n == keyFileNew
-	least := keyFileOld
-	if v.format == formatNew {
-		least = keyFileNew
+	isOld := n == tokendata.KeyFileOld || n == tokendata.KeyFileCCA
+	isNew := n == tokendata.KeyFileNew
+	least := tokendata.KeyFileOld
+	if v.format == tokendata.New {
+		least = tokendata.KeyFileNew
 	}
 	switch {
-	case isOld && v.format != formatNew, isNew && v.format != formatOld:
+	case isOld && v.format != tokendata.New, isNew && v.format != tokendata.Old:
 	case n == 0:
 		p.add(Empty, 0, "no bytes; it has %d", least)
 	case n < least:
@@ -259,9 +260,9 @@ func checkPEM(p *report) {
 // Attributes walks the attributes of an object that the token shows without a
 // PIN, and that validated.
 func (v *validator) Attributes(r *format.Record) (cryptoki.List, bool) {
-	h := parseObjectFile(r.Data, v.format)
-	if r.Kind != format.KindObject || h.private {
+	h := tokendata.ParseObject(r.Data, v.format)
+	if r.Kind != format.KindObject || h.Private {
 		return cryptoki.List{}, false
 	}
-	return cryptoki.ObjectList(h.body, v.orderOf(h.body)), true
+	return cryptoki.ObjectList(h.Body, v.orderOf(h.Body)), true
 }

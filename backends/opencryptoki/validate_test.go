@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 	"tokar/format/cryptoki"
 )
@@ -33,12 +34,12 @@ func TestFixturesAreSound(t *testing.T) {
 
 // propertiesOf tells a fixture's properties by its name.
 func propertiesOf(name string) map[string]string {
-	p := map[string]string{propFormat: formatOld, propByteOrder: "little", propMigrated: ""}
+	p := map[string]string{propFormat: tokendata.Old, propByteOrder: "little", propMigrated: ""}
 	if strings.Contains(name, "-be-") || strings.Contains(name, "bigendian") {
 		p[propByteOrder] = "big"
 	}
 	if strings.Contains(name, "new") && !strings.HasPrefix(name, "swtok-old") || strings.Contains(name, "migrated") {
-		p[propFormat] = formatNew
+		p[propFormat] = tokendata.New
 	}
 	if strings.Contains(name, "migrated") {
 		p[propMigrated] = migratedWord
