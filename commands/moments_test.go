@@ -87,6 +87,7 @@ func signalled(t *testing.T, c *exec.Cmd, archive []byte, sent int, sig syscall.
 	var said bytes.Buffer
 	c.Stdin, c.Stderr = in, &said
 	must(t, c.Start())
+	defer time.AfterFunc(hang, func() { c.Process.Kill() }).Stop()
 	in.Close()
 	_, err = feed.Write(archive[:sent])
 	must(t, err)

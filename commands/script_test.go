@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
+	heed()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../testdata/scripts",
 		Setup:               setup,

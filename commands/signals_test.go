@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"sync"
@@ -20,6 +21,7 @@ import (
 // tokar in it.
 func begin(t *testing.T) (dir string, tokar func(args ...string) *exec.Cmd) {
 	t.Helper()
+	heed()
 	dir = t.TempDir()
 	if err := copyToken(filepath.Join(fixtures, "swtok-old-small"), filepath.Join(dir, "swtok")); err != nil {
 		t.Fatal(err)
@@ -34,6 +36,16 @@ func begin(t *testing.T) (dir string, tokar func(args ...string) *exec.Cmd) {
 	runOK(t, tokar("create", "-R", "a.key.pub", "-f", "a.tokar", "swtok"))
 	return dir, tokar
 }
+
+// heed makes what the tests start obey signals that the tests themselves were
+// told to ignore, as by nohup: what is caught here is as usual there.
+var heed = sync.OnceFunc(func() {
+	for _, sig := range []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM} {
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
+	}
+})
 
 func runOK(t *testing.T, c *exec.Cmd) {
 	t.Helper()
