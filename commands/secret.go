@@ -24,7 +24,7 @@ func otherSources(command string) string {
 	return "give it with --passphrase file:PATH, fd:N or env:NAME"
 }
 
-// A secretSource says where a passphrase comes from: "prompt", "file:PATH",
+// A secretSource says where a passphrase or a PIN comes from: "prompt", "file:PATH",
 // "fd:N" or "env:NAME". Never from the command line itself, which every
 // process of the machine can read.
 type secretSource string
@@ -45,13 +45,18 @@ func (s *session) parseSource(flag, text string) (secretSource, error) {
 	return src, nil
 }
 
-// read gets the secret; what names it in prompts. New secrets are asked twice.
+// read gets a passphrase; what names it in prompts. New ones are asked twice.
 // The caller zeroes it.
 func (src secretSource) read(s *session, what string, fresh bool) ([]byte, error) {
+	return src.readAs(s, "the passphrase", what, fresh)
+}
+
+// readAs is read of a secret of another kind: two kinds do not share stdin.
+func (src secretSource) readAs(s *session, kind, what string, fresh bool) ([]byte, error) {
 	secret, known := s.secrets[src]
 	if !known {
 		var err error
-		if secret, err = src.bytes(s, what, fresh); err != nil {
+		if secret, err = src.bytes(s, kind, what, fresh); err != nil {
 			return nil, err
 		}
 	}
@@ -73,21 +78,21 @@ func (s *session) forget() {
 	}
 }
 
-func (src secretSource) bytes(s *session, what string, fresh bool) ([]byte, error) {
-	kind, value, _ := strings.Cut(string(src), ":")
-	switch kind {
+func (src secretSource) bytes(s *session, kind, what string, fresh bool) ([]byte, error) {
+	from, value, _ := strings.Cut(string(src), ":")
+	switch from {
 	case "file":
-		return readSecretFile(s, value)
+		return readSecretFile(s, value, kind)
 	case "fd":
-		return readDescriptor(s, value)
+		return readDescriptor(s, value, kind)
 	case "env":
 		return nil, failedf("", "%s: the variable %s is not set", what, quote(value))
 	}
 	return prompt(s, what, fresh)
 }
 
-func readSecretFile(s *session, path string) ([]byte, error) {
-	f, err := s.open(path, "the passphrase")
+func readSecretFile(s *session, path, kind string) ([]byte, error) {
+	f, err := s.open(path, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -103,12 +108,12 @@ func (s *session) warnIfReadable(f *os.File, path string) {
 	}
 }
 
-func readDescriptor(s *session, number string) ([]byte, error) {
+func readDescriptor(s *session, number, kind string) ([]byte, error) {
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 0 || n == 1 || n == 2 {
 		return nil, usagef("", "fd:%s is no descriptor to read from", quote(number))
 	}
-	f, err := s.open(fmt.Sprintf("/dev/fd/%d", n), "the passphrase")
+	f, err := s.open(fmt.Sprintf("/dev/fd/%d", n), kind)
 	if err != nil {
 		return nil, err
 	}

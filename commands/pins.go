@@ -1,0 +1,189 @@
+package commands
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/urfave/cli/v2"
+
+	"tokar/backends"
+)
+
+// pinFlags are those of commands that use tokens' PINs.
+func pinFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "pin", Usage: "the user PIN is taken from `[TOKEN=]SOURCE`: prompt, file:PATH, fd:N or env:NAME; without TOKEN= for all tokens"},
+		&cli.StringSliceFlag{Name: "so-pin", Usage: "… the same of the SO PIN"},
+	}
+}
+
+// pins is where a run takes PINs from. Safe from many goroutines.
+type pins struct {
+	s    *session
+	mu   sync.Mutex
+	from []*pinSource
+}
+
+// A pinSource is what one flag says.
+type pinSource struct {
+	flag   string // pin or so-pin
+	token  string // empty: of all that have no flag of their own
+	source secretSource
+	pin    []byte // once it was read
+	used   bool
+}
+
+// roleNames are what the PINs of the flags are called.
+var roleNames = map[string]string{"pin": "user PIN", "so-pin": "SO PIN"}
+
+// pinsOf reads the flags. The PINs themselves are read when they are needed.
+func pinsOf(s *session, c *cli.Context) (*pins, error) {
+	p := &pins{s: s}
+	for _, flag := range []string{"so-pin", "pin"} {
+		for _, text := range c.StringSlice(flag) {
+			token, source := splitPIN(text)
+			if source == "" {
+				return nil, usagef(s.name, "--%s takes [TOKEN=]SOURCE, where SOURCE is prompt, file:PATH, fd:N or env:NAME, never the PIN itself", flag)
+			}
+			src, err := s.parseSource(flag, source)
+			if err != nil {
+				return nil, err
+			}
+			if err := p.add(&pinSource{flag: flag, token: token, source: src}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, flag := range []string{"passphrase", "new-passphrase"} {
+		if text := c.String(flag); strings.HasPrefix(text, "fd:") && p.takes(secretSource(text)) {
+			return nil, usagef(s.name, "--%s and a PIN cannot both come from %s", flag, quote(text))
+		}
+	}
+	return p, nil
+}
+
+// splitPIN takes [TOKEN=]SOURCE apart; the source is empty if there is none.
+func splitPIN(text string) (token, source string) {
+	for rest := text; ; {
+		if isSource(rest) {
+			return strings.TrimSuffix(strings.TrimSuffix(text, rest), "="), rest
+		}
+		_, after, more := strings.Cut(rest, "=")
+		if !more {
+			return "", ""
+		}
+		rest = after
+	}
+}
+
+func isSource(text string) bool {
+	kind, value, _ := strings.Cut(text, ":")
+	return text == string(fromPrompt) || value != "" && (kind == "file" || kind == "fd" || kind == "env")
+}
+
+func (p *pins) add(n *pinSource) error {
+	for _, o := range p.from {
+		switch {
+		case o.flag == n.flag && o.token == n.token && n.token == "":
+			return usagef(p.s.name, "--%s is given twice for all tokens; write --%s TOKEN=SOURCE", n.flag, n.flag)
+		case o.flag == n.flag && o.token == n.token:
+			return usagef(p.s.name, "--%s is given twice for %s", n.flag, quote(n.token))
+		}
+	}
+	if strings.HasPrefix(string(n.source), "fd:") && p.takes(n.source) {
+		return usagef(p.s.name, "two PINs cannot both come from %s", quote(string(n.source)))
+	}
+	p.from = append(p.from, n)
+	return nil
+}
+
+func (p *pins) takes(src secretSource) bool {
+	return slices.ContainsFunc(p.from, func(o *pinSource) bool { return o.source == src })
+}
+
+// given says whether there is any PIN flag.
+func (p *pins) given() bool { return len(p.from) > 0 }
+
+// of gives the PINs of a token, by its name as listings show it. What is asked
+// for is asked for once. The caller clears them.
+func (p *pins) of(token string) (l backends.Logins, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l.SO, err = p.read("so-pin", token); err == nil {
+		l.User, err = p.read("pin", token)
+	}
+	if err != nil {
+		l.Clear()
+	}
+	return l, err
+}
+
+// read gives a copy of a role's PIN, or nil. A flag for the token goes before
+// one for all.
+func (p *pins) read(flag, token string) ([]byte, error) {
+	var from *pinSource
+	for _, o := range p.from {
+		if o.flag == flag && (o.token == token || o.token == "" && from == nil) {
+			from = o
+		}
+	}
+	if from == nil {
+		return nil, nil
+	}
+	from.used = true
+	if from.pin == nil {
+		what := "the " + roleNames[flag]
+		if from.token != "" {
+			what += " of " + quote(from.token)
+		}
+		pin, err := from.source.readAs(p.s, what, what, false)
+		if err != nil {
+			return nil, otherwise(err, flag)
+		}
+		from.pin = pin
+	}
+	return bytes.Clone(from.pin), nil
+}
+
+// otherwise says where a PIN can be taken from without a terminal.
+func otherwise(err error, flag string) error {
+	if f := (*failure)(nil); errors.As(err, &f) && f.todo != "" {
+		f.todo = "give it with --" + flag + " file:PATH, fd:N or env:NAME"
+	}
+	return err
+}
+
+// check refuses a PIN for a token that is not among these.
+func (p *pins) check(names []string) error {
+	for _, o := range p.from {
+		if o.token != "" && !slices.Contains(names, o.token) {
+			return usagef(p.s.name, "--%s is for the token %s, which is not among those chosen", o.flag, quote(o.token))
+		}
+	}
+	return nil
+}
+
+// unused names PINs for tokens that did not come, where which would come was
+// not known before.
+func (p *pins) unused() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.from {
+		if o.token != "" && !o.used {
+			p.s.report.plain("no-token", o.token, "--"+o.flag+" is for it, and it is not among those chosen")
+		}
+	}
+}
+
+// forget zeroes the PINs.
+func (p *pins) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.from {
+		clear(o.pin)
+		o.pin = nil
+	}
+}
