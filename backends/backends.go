@@ -36,6 +36,12 @@ var ErrLacking = errors.New("nobody could log in to it")
 // ErrOldCopy: the old token of an earlier restore is still kept.
 var ErrOldCopy = errors.New("an earlier restore's old copy is there")
 
+// ErrNoToken: no token stands where one is to be mended.
+var ErrNoToken = errors.New("no token is there")
+
+// ErrPIN: a PIN given for a token is not the token's.
+var ErrPIN = errors.New("wrong PIN")
+
 // ErrPartway: the token is not as it was before, and the run failed all the
 // same. The next run for it clears up.
 var ErrPartway = errors.New("stopped part-way")
@@ -149,10 +155,31 @@ type RestoreOptions struct {
 	InUse     bool // single objects go in though programs use the token
 	Overwrite bool // single objects replace those of other bytes
 	NoKeep    bool // the token replaced does not stay beside the new one
+	// Mend puts right what is damaged, missing or unlisted of a token that stands
+	// there, and nothing else. Every entry of the archived token will come.
+	Mend bool
+	// Logins are the PINs of the token that stands there, as far as they are
+	// given: with one, private objects are judged by what they hold. The staging
+	// does not change them, and uses them no longer than until Close.
+	Logins Logins
+	// Mended, with Mend, is told at the end what was put right, and what was not
+	// touched though the archive has it otherwise. It is called by Commit, in a dry
+	// run by Finish.
+	Mended func(Mended)
 	// Note, if set, is told what the operator should know and is no finding, such
 	// as what a killed run had left.
 	Note func(message string)
 }
+
+// Mended is what a run with Mend did to a token.
+type Mended struct {
+	Entries []MendedEntry
+	Deleted []string // objects of the archive that today's token neither has nor lists: they stay deleted
+	Changed []string // objects that are sound and have other bytes than the archive's: they stay
+}
+
+// MendedEntry is an entry that was put right, and how.
+type MendedEntry struct{ Name, Message string }
 
 // PINs says which PIN state a token keeps whose own is not the archive's.
 type PINs int

@@ -12,6 +12,7 @@ func TestHelpExamples(t *testing.T) {
 		"cp -rp swtok $W/mnt/a; cp -rp swtok $W/mnt/b; cp -rp swtok $W/mnt/copy\n" +
 		"[ -e $W/.ssh/id_ed25519 ] || { mkdir -p $W/.ssh; ssh-keygen -q -t ed25519 -N '' -f $W/.ssh/id_ed25519; }\n" +
 		"mkdir -p $W/.zsh/completions $W/.config/fish/completions\n" +
+		"printf 01234567 >user.pin\n" +
 		"cp restore.key.pub escrow.key.pub; cp host7.tokar $W/bucket\n",
 		at: map[string]string{
 			"tokar x":        "rm -rf dir/*.tokar-old",

@@ -117,7 +117,7 @@ func codeOf(err error) int {
 		return f.code
 	case isAny(err, backends.ErrBusy, backends.ErrInUse):
 		return exitBusy
-	case isAny(err, format.ErrNoKey, format.ErrSigner, keyslot.ErrPassphrase, signature.ErrPassphrase):
+	case isAny(err, backends.ErrPIN, format.ErrNoKey, format.ErrSigner, keyslot.ErrPassphrase, signature.ErrPassphrase):
 		return exitSecret
 	case isAny(err, format.ErrNotArchive, format.ErrTruncated, format.ErrChecksum, format.ErrAuthentic,
 		format.ErrMalformed, format.ErrUnsupported, backends.ErrBadName):

@@ -120,6 +120,17 @@ func (j *jsonLines) note(token, message string) {
 	j.write(jsonNote{jsonHead{"note", schema}, nameOf(token, ""), message})
 }
 
+type jsonRepaired struct {
+	jsonHead
+	jsonName
+	Message string `json:"message"`
+	DryRun  bool   `json:"dry_run,omitempty"`
+}
+
+func (j *jsonLines) repaired(token, entry, message string, would bool) {
+	j.write(jsonRepaired{jsonHead{"repaired", schema}, nameOf(token, entry), message, would})
+}
+
 type jsonComparison struct {
 	jsonHead
 	jsonName

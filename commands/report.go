@@ -74,6 +74,21 @@ func (r *report) note(token, message string) {
 	}
 }
 
+// mended tells of an entry that was put right, or in a dry run would be. Past
+// the first few it is shown with -v only.
+func (r *report) mended(token, entry, message string, few, would bool) {
+	word := "repaired"
+	if would {
+		word = "would repair"
+	}
+	switch {
+	case r.json != nil:
+		r.json.repaired(token, entry, message, would)
+	case !r.quiet && (few || r.verbose):
+		r.say("%s: %s: %s", word, quote(token+"/"+entry), escape(message))
+	}
+}
+
 // A notice is a finding as it is told: on what, and what to do.
 type notice struct {
 	format.Finding

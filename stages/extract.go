@@ -23,6 +23,11 @@ type ExtractOptions struct {
 	// Existing says what may happen to tokens that are there; its Whole and Note
 	// are not used.
 	Existing backends.RestoreOptions
+	// Logins gives the PINs of the token that stands where one is mended; nil if
+	// none are given. The caller clears them.
+	Logins func(t *format.Token) (backends.Logins, error)
+	// Mended is told of each token that is mended, when it is, or would be.
+	Mended func(t *format.Token, m backends.Mended)
 	// Note is told what the operator should know of a token.
 	Note func(t *format.Token, message string)
 	// Left is told of entries that were chosen and not restored, in order.
@@ -150,9 +155,17 @@ func (s *restorer) staging(ctx context.Context, t *tokenState) (backends.Staging
 		info = &renamed
 	}
 	var err error
+	if o.Mend {
+		o.Mended = func(m backends.Mended) { s.Mended(t.info, m) }
+		if s.Logins != nil {
+			if o.Logins, err = s.Logins(info); err != nil {
+				return nil, err
+			}
+		}
+	}
 	t.staging, err = t.backend.Restore(ctx, place.Dir, info, o)
 	t.begun = err == nil
-	t.touched = t.touched || place.Whole
+	t.touched = t.touched || place.Whole || o.Mend
 	return t.staging, err
 }
 
@@ -175,7 +188,7 @@ func (s *restorer) order(b *Batch, t *format.Token, r *format.Record, i int) err
 	left := b.left[i]
 	gone := r.Flags&format.Vanished != 0
 	wants := s.Select(t, r)
-	if wants && left && !gone {
+	if wants && left && !gone && !s.Existing.Mend {
 		s.sum.Left++
 		if s.Left != nil {
 			s.Left(t, r)
@@ -199,7 +212,7 @@ func (s *restorer) order(b *Batch, t *format.Token, r *format.Record, i int) err
 // ended makes a token that is wanted whole though it has no entries, and lets
 // go of one of which nothing is restored.
 func (s *restorer) ended(t *tokenState, place Place) error {
-	if place.Whole && !t.partly {
+	if (place.Whole || s.Existing.Mend) && !t.partly {
 		_, err := s.staging(context.Background(), t)
 		return err
 	}

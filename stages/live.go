@@ -13,7 +13,7 @@ import (
 )
 
 // ErrNoToken: no token stands where one was looked for.
-var ErrNoToken = errors.New("no token is there")
+var ErrNoToken = backends.ErrNoToken
 
 // live is a token that stands somewhere, beside the archived one that it is
 // compared with. Names from the archive are looked up among its entries and

@@ -45,6 +45,8 @@ var advice = map[string]string{
 	Segment:     "remove the shared memory when no program uses the token any more",
 	Part:        "restore the whole token; this one is no use by itself, and stands in its way",
 	NewIndex:    "if the archive's own index is wanted, restore the whole token, with --damaged what is damaged too",
+	Unjudged:    "repair again with --pin, which tells; or, if the archive's is wanted, extract the object with --overwrite",
+	Unmended:    "if the PINs of then are known, extract the whole token with --roll-back-pins, after single objects that were added since are in an archive of their own",
 	Incomplete:  "restore the token from another archive, and put into it from here what that one does not have",
 }
 

@@ -92,6 +92,11 @@ const (
 	Part = "part"
 	// NewIndex: OBJ.IDX was made anew of the objects restored.
 	NewIndex = "new-index"
+	// Unjudged: a private object differs from the archive's, and without a PIN
+	// nobody can tell whether it is sound.
+	Unjudged = "unjudged"
+	// Unmended: a damaged state file, which the archive's need not fit.
+	Unmended = "unmended"
 	// Incomplete: the archive lost some of the token.
 	Incomplete = "incomplete"
 )

@@ -16,6 +16,9 @@ import (
 // index, syncs every file, sets the directories' owners, modes and times, the
 // deepest first, and syncs them.
 func (s *staging) Finish(ctx context.Context) ([]format.Finding, error) {
+	if s.merge != nil && s.merge.mend != nil {
+		return s.finishMending(ctx)
+	}
 	if err := errors.Join(ctx.Err(), s.start(ctx)); err != nil {
 		return nil, err
 	}
@@ -35,6 +38,29 @@ func (s *staging) Finish(ctx context.Context) ([]format.Finding, error) {
 		s.freshen(&found)
 	}
 	return append(found.all(), s.takeNotSet()...), nil
+}
+
+// finishMending is Finish where what is damaged is put right.
+func (s *staging) finishMending(ctx context.Context) ([]format.Finding, error) {
+	var found findings
+	n := s.merge.mend
+	if err := errors.Join(ctx.Err(), n.finish(ctx, &found)); err != nil {
+		return nil, s.refused(err)
+	}
+	n.done = n.told()
+	if s.o.DryRun {
+		if len(n.done.Entries) > 0 {
+			s.freshen(&found)
+		}
+		s.tellMended()
+	}
+	return append(found.all(), s.takeNotSet()...), nil
+}
+
+func (s *staging) tellMended() {
+	if s.o.Mended != nil {
+		s.o.Mended(s.merge.mend.done)
+	}
 }
 
 // syncFiles makes the files durable: few one by one, for syncfs waits for all
@@ -106,11 +132,19 @@ func (s *staging) Commit(ctx context.Context) ([]format.Finding, error) {
 		return nil, fmt.Errorf("cannot put token %s in place: %w", s.token.Name, err)
 	}
 	var found findings
-	s.freshen(&found)
+	if s.merge == nil || s.merge.mend == nil || s.merge.changes {
+		s.freshen(&found)
+	}
+	if s.merge != nil && s.merge.mend != nil {
+		s.tellMended()
+	}
 	return append(found.all(), s.takeNotSet()...), nil
 }
 
 func (s *staging) commit(ctx context.Context) error {
+	if s.merge != nil && s.merge.mend != nil && !s.merge.changes {
+		return nil
+	}
 	if s.merge == nil || !s.o.InUse {
 		if err := s.where.inUse(); err != nil {
 			return err

@@ -23,11 +23,14 @@ import (
 type merge struct {
 	s *staging
 
+	mend *mend // nil where objects were asked for
+
 	mu     sync.Mutex
 	chosen map[string]*choice // by object name
 
 	newIndex []byte
 	changes  bool // anything at all
+	inside   bool // the new TOK_OBJ stands in a new token directory
 }
 
 // choice is an object that is to be put.
@@ -37,6 +40,9 @@ type choice struct {
 	put     bool // into the new TOK_OBJ
 	private bool
 	listed  bool // in the archive
+
+	why string // of mending: what was wrong
+	was stamp  // … of the file that is judged
 }
 
 func newMerge(s *staging) *merge { return &merge{s: s, chosen: map[string]*choice{}} }
@@ -47,6 +53,9 @@ var errNotAlone = errors.New("only objects are put into a token that is there; t
 // choose compares objects with those that stand there, and gives those to be
 // written. An object that is there is not written unless it is to be replaced.
 func (m *merge) choose(rs []*format.Record) (put []*format.Record, err error) {
+	if m.mend != nil {
+		return m.mend.choose(rs)
+	}
 	buf := make([]byte, 4<<10)
 	for _, r := range rs {
 		if r.Kind != format.KindObject {
@@ -137,11 +146,18 @@ func (m *merge) assemble() error {
 		return fmt.Errorf("%s: %s", indexPath, e.Findings[0].Message)
 	}
 	today := m.s.live.scan.index
-	m.newIndex = mergeIndex(today, m.s.order.index, m.lists)
+	if m.mend != nil {
+		m.newIndex = m.mend.index(today, m.s.order.index)
+	} else {
+		m.newIndex = mergeIndex(today, m.s.order.index, m.lists)
+	}
 	newIndex := !bytes.Equal(m.newIndex, today)
-	m.changes = newIndex || m.puts()
+	m.changes = newIndex || m.puts() || m.mend != nil
 	if !m.changes {
 		return nil
+	}
+	if err := m.enter(); err != nil {
+		return err
 	}
 	if err := m.link(newIndex); err != nil || m.s.dir < 0 {
 		return err
@@ -152,6 +168,36 @@ func (m *merge) assemble() error {
 		}
 	}
 	return m.sync()
+}
+
+// enter moves what was put into a TOK_OBJ of a new token directory, where state
+// files are to come with it.
+func (m *merge) enter() error {
+	if m.mend == nil || len(m.mend.state) == 0 || m.inside || m.s.dir < 0 {
+		return nil
+	}
+	objects, err := makeDirs(m.s.dir, []string{objectsName})
+	if err != nil {
+		return err
+	}
+	defer unix.Close(objects)
+	for name, c := range m.chosen {
+		if c.put {
+			if err := unix.Renameat(m.s.dir, name, objects, name); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	m.inside = true
+	return nil
+}
+
+// parts is where the new TOK_OBJ is in the place, with what is in it.
+func (m *merge) parts(names ...string) []string {
+	if m.inside {
+		return append([]string{objectsName}, names...)
+	}
+	return names
 }
 
 // lists says whether an object is to be listed, as it is in the archive.
@@ -201,7 +247,14 @@ func (m *merge) link(newIndex bool) error {
 		}
 		return nil
 	}
+	to := -1
 	var err error
+	if m.s.dir >= 0 {
+		if to, err = makeDirs(m.s.dir, m.parts()); err != nil {
+			return err
+		}
+		defer unix.Close(to)
+	}
 	lerr := readDir(live.objects, func(name []byte, typ byte) {
 		c := m.chosen[string(name)]
 		if err != nil || c != nil && c.put || newIndex && string(name) == indexName {
@@ -214,7 +267,11 @@ func (m *merge) link(newIndex bool) error {
 		if m.s.dir < 0 {
 			return
 		}
-		if e := unix.Linkat(live.objects, string(name), m.s.dir, string(name), 0); e != nil {
+		as := string(name)
+		if m.mend != nil && m.mend.renamed[as] != "" {
+			as = m.mend.renamed[as]
+		}
+		if e := unix.Linkat(live.objects, string(name), to, as, 0); e != nil {
 			err = fmt.Errorf("cannot link %s: %w; objects are put beside hard links to those that are there; where these cannot be made, restore the whole token", objectPath(name), e)
 		}
 	})
@@ -236,7 +293,7 @@ func (m *merge) sync() error {
 		names = nil
 	}
 	for _, name := range names {
-		if err := m.s.syncFile([]string{name}); err != nil && !(name == indexName && errors.Is(err, unix.ENOENT)) {
+		if err := m.s.syncFile(m.parts(name)); err != nil && !(name == indexName && errors.Is(err, unix.ENOENT)) {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -244,10 +301,15 @@ func (m *merge) sync() error {
 	if m.s.live.objects >= 0 {
 		attr = m.s.live.scan.dirs[1].Attr
 	}
-	if err := m.s.setAttr(m.s.dir, objectsName, attr, false); err != nil {
+	dir, err := makeDirs(m.s.dir, m.parts())
+	if err != nil {
 		return err
 	}
-	return unix.Fsync(m.s.dir)
+	defer unix.Close(dir)
+	if err := m.s.setAttr(dir, objectsName, attr, false); err != nil {
+		return err
+	}
+	return unix.Fsync(dir)
 }
 
 // commit swaps the two, if nothing changed since the new one was built. The
@@ -259,7 +321,10 @@ func (m *merge) commit() error {
 		return nil
 	}
 	changed, err := m.changed()
-	if err == nil && changed {
+	if err == nil && m.mend != nil {
+		err = m.mend.undisturbed()
+	}
+	if err == nil && changed && !m.inside {
 		err = m.again()
 	}
 	if err != nil {
@@ -275,6 +340,9 @@ func (m *merge) commit() error {
 			return err
 		}
 		inode = id.ino
+	}
+	if m.inside {
+		return m.s.swap.Swap(m.s.token.Name.Components(), live.inode, "")
 	}
 	return m.s.swap.Swap(append(m.s.token.Name.Components(), objectsName), inode, "")
 }

@@ -82,6 +82,9 @@ func raiseNext(nvtok []byte, came []uint64) bool {
 // raised is NVTOK.DAT with its next name raised, which is refused where somebody
 // counts on from today's; ok is false where that is late enough.
 func (m *merge) raised() (f file, ok bool, err error) {
+	if m.inside {
+		return f, false, nil // it comes with the token directory
+	}
 	f, err = readFile(m.s.live.dir, []byte(nvtokName), make([]byte, tokendata.NVTOKNew+tokendata.ICSFRecord))
 	if errors.Is(err, unix.ENOENT) {
 		return f, false, nil

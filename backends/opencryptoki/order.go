@@ -18,6 +18,8 @@ type order struct {
 	lacking map[string]bool // files of the PIN state that are in the archive and left out
 	given   []byte          // OBJ.IDX itself, where a dry run has no file of it
 	nvtok   bool            // NVTOK.DAT came
+
+	attrs map[string]format.Attr // of the PIN state's files, where a token is mended
 }
 
 // Order tells which entries came and which were left out.
@@ -32,6 +34,13 @@ func (s *staging) Order(r *format.Record, left bool) error {
 	if r.Kind == format.KindState && s.live != nil {
 		o.state(r, left)
 	}
+	mends := s.merge != nil && s.merge.mend != nil
+	if r.Kind == format.KindState && mends && len(o.attrs) < maxStateFiles {
+		if o.attrs == nil {
+			o.attrs = map[string]format.Attr{}
+		}
+		o.attrs[r.Name.String()] = s.attr(r)
+	}
 	if r.Kind == format.KindForeign && !left {
 		delete(o.others, r.Name.String())
 	}
@@ -41,7 +50,7 @@ func (s *staging) Order(r *format.Record, left bool) error {
 	if r.Kind != format.KindObject || !isObjectName(r.Name) {
 		return nil
 	}
-	if s.live != nil && !left {
+	if s.live != nil && !left && !mends {
 		o.came = append(o.came, objectKey(r.Name))
 	}
 	if r.Flags&format.Unlisted != 0 {

@@ -30,13 +30,21 @@ type created struct {
 // say so (Supersedes) and come from one goroutine, in order. A dry run looks at
 // them as far.
 func (s *staging) Put(ctx context.Context, rs []*format.Record) error {
-	if err := s.start(ctx); err != nil {
-		return err
+	mends := s.merge != nil && s.merge.mend != nil
+	if !mends {
+		if err := s.start(ctx); err != nil {
+			return err
+		}
 	}
 	if s.merge != nil {
 		var err error
 		if rs, err = s.merge.choose(rs); err != nil {
 			return fmt.Errorf("token %s: cannot restore %w", s.token.Name, err)
+		}
+	}
+	if mends && len(rs) > 0 {
+		if err := s.start(ctx); err != nil {
+			return err
 		}
 	}
 	for len(rs) > 0 {
@@ -81,7 +89,7 @@ func checkPlaces(rs []*format.Record) error {
 // objectsDir opens the directory that objects are put into.
 func (s *staging) objectsDir() (int, error) {
 	if s.merge != nil {
-		return makeDirs(s.dir, nil)
+		return makeDirs(s.dir, s.merge.parts())
 	}
 	return makeDirs(s.dir, []string{objectsName})
 }

@@ -64,8 +64,31 @@ func (Backend) Restore(ctx context.Context, dir string, t *format.Token, o backe
 		return s, nil
 	}
 	s.broken = s.refused(s.look(ctx))
+	if !o.Mend {
+		return s, nil
+	}
+	if err := s.lookToMend(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
+
+// lookToMend refuses at once what cannot be mended, and clears up after a killed
+// run. Else a token in which nothing is wrong is not touched at all.
+func (s *staging) lookToMend(ctx context.Context) error {
+	if s.broken == nil && s.merge == nil {
+		s.broken = s.refused(errNothingThere)
+	}
+	if s.broken == nil {
+		begin, err := s.merge.mend.begin()
+		if s.broken = s.refused(err); err == nil && begin {
+			return s.start(ctx)
+		}
+	}
+	return s.broken
+}
+
+var errNothingThere = fmt.Errorf("%w; restore the whole of it", backends.ErrNoToken)
 
 func (s *staging) refused(err error) error {
 	if err != nil {
@@ -140,6 +163,9 @@ func (s *staging) look(ctx context.Context) (err error) {
 	s.order.others = othersOf(s.live.scan.foreign)
 	if !s.o.Whole {
 		s.merge = newMerge(s)
+	}
+	if err == nil && s.o.Mend {
+		s.merge.mend, err = newMend(s, s.merge)
 	}
 	return err
 }
@@ -264,6 +290,9 @@ func (s *staging) Close() error {
 	if s.same != nil {
 		err = errors.Join(err, s.same.Close())
 		s.same = nil
+	}
+	if s.merge != nil {
+		s.merge.mend.close()
 	}
 	if s.live != nil {
 		s.live.close()

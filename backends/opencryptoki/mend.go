@@ -1,0 +1,534 @@
+package opencryptoki
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"tokar/backends"
+	"tokar/backends/opencryptoki/tokendata"
+	"tokar/backends/swap"
+	"tokar/format"
+	"tokar/format/cryptoki"
+)
+
+// mend puts right a token that stands there: a merge that chooses its objects
+// itself. It takes from the archive what is damaged today, or missing; what is
+// sound stays, whatever the archive has, and what was deleted stays deleted.
+type mend struct {
+	m       *merge
+	objects objects         // of today, as first looked at
+	met     []bool          // those that the archive holds sound
+	missing map[string]bool // listed, and no such file
+	lossy   bool            // OBJ.IDX may have lost names
+	key     *tokendata.MasterKey
+	byPIN   map[string]error // what opening each MK file said, by its name, where a PIN was given
+
+	mu        sync.Mutex
+	validator backends.Validator
+	gone      map[string][sha256.Size]byte // objects of the archive that are neither there nor listed
+	changed   map[string]bool              // sound, with other bytes than the archive's
+	doubtful  map[string]string            // … and nobody can tell whether they are sound: why
+	spoilt    map[string]format.Finding    // damaged, and so is the archive's
+	proved    bool                         // the key opened a private object of the archive
+	renamed   map[string]string            // files that had an object's name taken from them: to the name
+	relisted  map[string]bool              // sound, and not in today's OBJ.IDX
+	state     map[string]mendedFile        // state files to be put
+	done      backends.Mended
+}
+
+// mendedFile is a state file that is put back, and why.
+type mendedFile struct {
+	data []byte
+	why  string
+	was  stamp
+}
+
+// newMend looks at what the token's list shows. A PIN that is not the token's is
+// an error that wraps tokendata.ErrPIN.
+func newMend(s *staging, m *merge) (*mend, error) {
+	n := &mend{
+		m: m, objects: s.live.scan.objects, met: make([]bool, len(s.live.scan.objects)), missing: map[string]bool{},
+		byPIN: map[string]error{}, gone: map[string][sha256.Size]byte{}, changed: map[string]bool{},
+		doubtful: map[string]string{}, spoilt: map[string]format.Finding{}, renamed: map[string]string{}, relisted: map[string]bool{},
+		state: map[string]mendedFile{},
+	}
+	index := s.live.scan.index
+	n.lossy = s.live.objects < 0 || len(index) == 0 && len(n.objects) > 0
+	indexLines(index, &findings{}, func(line []byte, _ int) {
+		switch {
+		case !isObjectName(line):
+			n.lossy = n.lossy || len(line) > 0
+		case n.objects.find(line) == nil:
+			n.missing[string(line)] = true
+		}
+	})
+	var err error
+	if n.validator, err = (Backend{}).Validator(s.token); err != nil {
+		return nil, err
+	}
+	return n, n.open(s.o.Logins)
+}
+
+// open opens the master key of today with the PINs that are given.
+func (n *mend) open(logins backends.Logins) error {
+	live := n.m.s.same.live
+	if n.m.s.same.tpm {
+		n.key = tokendata.ZeroKey(n.m.s.token.Property(propFormat))
+		return nil
+	}
+	for _, login := range []struct {
+		role tokendata.Role
+		pin  []byte
+	}{{tokendata.User, logins.User}, {tokendata.SO, logins.SO}} {
+		if login.pin == nil {
+			continue
+		}
+		key, err := login.role.Open(live[nvtokName], live[login.role.KeyFile], login.pin)
+		if errors.Is(err, tokendata.ErrPIN) {
+			return fmt.Errorf("%w: it is not the %s", backends.ErrPIN, login.role.Name)
+		}
+		if errors.Is(err, tokendata.ErrNoPIN) {
+			return fmt.Errorf("%w: %w", backends.ErrPIN, err)
+		}
+		n.byPIN[login.role.KeyFile] = err
+		switch {
+		case err != nil:
+		case n.key == nil:
+			n.key = key
+		case !n.key.Equal(key):
+			key.Clear()
+			return fmt.Errorf("%s and %s hold different master keys: they are of different times", soKeyName, userKeyName)
+		default:
+			key.Clear()
+		}
+	}
+	return nil
+}
+
+func (n *mend) close() {
+	if n != nil && n.key != nil {
+		n.key.Clear()
+	}
+}
+
+// choose judges today's objects beside the archive's, and gives those of the
+// archive that are to be written.
+func (n *mend) choose(rs []*format.Record) (put []*format.Record, err error) {
+	buf := make([]byte, 4<<10)
+	for _, r := range rs {
+		if r.Kind != format.KindObject {
+			continue
+		}
+		if _, err := placeOf(r.Kind, r.Name); err != nil {
+			return nil, err
+		}
+		c, err := n.judge(r, buf)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.Name, err)
+		}
+		if n.remember(r, c) || c.put {
+			put = append(put, r)
+		}
+	}
+	return put, nil
+}
+
+// judge says what becomes of an archived object.
+func (n *mend) judge(r *format.Record, buf []byte) (*choice, error) {
+	name := string(r.Name)
+	c := &choice{
+		private: tokendata.ParseObject(r.Data, n.m.s.token.Property(propFormat)).Private,
+		listed:  r.Flags&format.Unlisted == 0,
+	}
+	n.forget(name)
+	if r.Absent() {
+		return c, nil
+	}
+	o := n.objects.find(r.Name)
+	switch {
+	case o == nil && n.missing[name]:
+		c.why = "OBJ.IDX listed it, and the file was missing"
+	case o == nil && n.lossy:
+		c.why = "it was missing, and OBJ.IDX could not tell whether it was deleted"
+	case o == nil:
+		n.mu.Lock()
+		n.gone[name] = sha256.Sum256(r.Data)
+		n.mu.Unlock()
+		return c, nil
+	}
+	if o == nil {
+		return n.take(c, r)
+	}
+	return c, n.beside(c, o, r, buf)
+}
+
+// remember keeps what is to be put, and says whether an earlier record of the
+// name was.
+func (n *mend) remember(r *format.Record, c *choice) bool {
+	n.m.mu.Lock()
+	defer n.m.mu.Unlock()
+	before := n.m.chosen[string(r.Name)]
+	if before != nil && !r.Absent() {
+		c.put, c.why = true, before.why
+	}
+	delete(n.m.chosen, string(r.Name))
+	if c.put {
+		n.m.chosen[string(r.Name)] = c
+	}
+	return before != nil
+}
+
+// forget takes back what was said of an object that the archive has again.
+func (n *mend) forget(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.gone, name)
+	delete(n.changed, name)
+	delete(n.doubtful, name)
+	delete(n.spoilt, name)
+	delete(n.relisted, name)
+}
+
+// take has the archive's object written, if that can be opened.
+func (n *mend) take(c *choice, r *format.Record) (*choice, error) {
+	if found := n.sealed(r.Name, r.Data); len(found) > 0 {
+		n.mu.Lock()
+		n.spoilt[string(r.Name)] = found[0]
+		n.mu.Unlock()
+		return c, nil
+	}
+	c.put = true
+	n.prove(c)
+	return c, nil
+}
+
+// prove notes that today's master key opened a private object of the archive. All
+// TPM tokens have one master key, zeros.
+func (n *mend) prove(c *choice) {
+	if c.private && n.key != nil && !n.m.s.same.tpm {
+		n.mu.Lock()
+		n.proved = true
+		n.mu.Unlock()
+	}
+}
+
+// beside compares an object of the archive with the file of its name.
+func (n *mend) beside(c *choice, o *object, r *format.Record, buf []byte) error {
+	n.meet(o)
+	c.there = true
+	f, err := readFile(n.m.s.live.objects, r.Name, buf)
+	if err != nil && (!ofEntry(err) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOENT)) {
+		return fmt.Errorf("cannot read what is there: %w", err)
+	}
+	c.was = stampOf(n.m.s.live.objects, string(r.Name))
+	if err != nil {
+		c.why = fmt.Sprintf("what was there could not be read: %v", err)
+		_, err := n.take(c, r)
+		return err
+	}
+	c.equal = bytes.Equal(f.data, r.Data)
+	var found []format.Finding
+	if c.equal {
+		found = n.sealed(r.Name, f.data) // the rest was looked at when it came
+	} else {
+		found = n.faults(r.Name, f.data)
+	}
+	if len(found) > 0 {
+		c.why = "it was damaged: " + found[0].Message
+		if c.equal {
+			n.mu.Lock()
+			n.spoilt[string(r.Name)] = found[0]
+			n.mu.Unlock()
+			return nil
+		}
+		_, err := n.take(c, r)
+		return err
+	}
+	if c.equal {
+		n.prove(c)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !o.listed && c.listed {
+		n.relisted[string(r.Name)] = true
+	}
+	switch {
+	case c.equal:
+	case c.private && n.key == nil:
+		n.doubtful[string(r.Name)] = doubt(f.data, r.Data, n.m.s.token.Property(propFormat))
+	default:
+		n.changed[string(r.Name)] = true
+	}
+	return nil
+}
+
+func (n *mend) meet(o *object) {
+	i, _ := slices.BinarySearchFunc(n.objects, o.key, func(o object, key uint64) int {
+		switch {
+		case o.key < key:
+			return -1
+		case o.key > key:
+			return 1
+		}
+		return 0
+	})
+	n.met[i] = true
+}
+
+// doubt says what can be seen of two private objects without the master key. No
+// release uses an object key twice with one counter.
+func doubt(today, archived []byte, ofToken string) string {
+	h := tokendata.ParseObject(today, ofToken)
+	if h.Format == tokendata.New && len(today) >= tokendata.NewPrivateHeader && len(archived) >= tokendata.NewPrivateHeader &&
+		bytes.Equal(today[:tokendata.AtIV+12], archived[:tokendata.AtIV+12]) {
+		return "it differs from the archive's and has the same nonce: one of them is damaged"
+	}
+	return "it differs from the archive's, and without a PIN nobody can tell whether it is sound"
+}
+
+// faults says what is wrong with an object file.
+func (n *mend) faults(name format.Name, file []byte) []format.Finding {
+	n.mu.Lock()
+	_, found := n.validator.Validate(&format.Record{Kind: format.KindObject, Name: name, Data: file})
+	n.mu.Unlock()
+	if len(found) > 0 {
+		return found
+	}
+	return n.sealed(name, file)
+}
+
+// sealed says what is wrong inside a private object, where the master key is at
+// hand. What an archive has must open too before it is taken.
+func (n *mend) sealed(name format.Name, file []byte) []format.Finding {
+	h := tokendata.ParseObject(file, n.m.s.token.Property(propFormat))
+	if n.key == nil || !h.Private {
+		return nil
+	}
+	var found findings
+	object, err := n.key.Open(file)
+	defer clear(object)
+	if err != nil {
+		found.add(Header, objectPath(name), -1, "it does not open: %v", err)
+		return found.list
+	}
+	checkInside(name, object, &found)
+	return found.list
+}
+
+// begin says whether a mending run must touch the place at once: what a killed
+// run left there is to be cleared away, whether anything is left to mend or not.
+func (n *mend) begin() (bool, error) {
+	before, err := swap.Look(n.m.s.root, n.m.s.token.Name.Components())
+	return before != swap.Clean, err
+}
+
+// settle ends the judging when all entries came: what the archive does not hold,
+// the state files, and whether it is the same token.
+func (n *mend) settle(found *findings) error {
+	if err := n.others(found); err != nil {
+		return err
+	}
+	n.planState(found)
+	for name, f := range n.state {
+		n.m.s.same.live[name] = bytes.Clone(f.data)
+	}
+	for name, f := range n.spoilt {
+		found.add(f.Kind, objectPath([]byte(name)), int(f.Offset), "%s; what the archive has is damaged too", f.Message)
+	}
+	for _, name := range sorted(n.doubtful) {
+		found.add(Unjudged, objectPath([]byte(name)), -1, "%s; it stays as it is", n.doubtful[name])
+	}
+	return n.allowed()
+}
+
+// allowed refuses another token, and where it cannot be told, what no PIN of
+// today would open.
+func (n *mend) allowed() error {
+	if n.proved && n.key != nil {
+		return nil
+	}
+	needs := len(n.state) > 0
+	for _, c := range n.m.chosen {
+		needs = needs || c.put && c.private
+	}
+	switch kin, why := n.m.s.same.kinship(); {
+	case kin == otherToken:
+		return fmt.Errorf("%w stands there: %s; nothing would open what is put into it", backends.ErrOther, why)
+	case kin == unknownKin && needs:
+		return fmt.Errorf("%w as stands there: %s", backends.ErrUnknown, why)
+	}
+	return nil
+}
+
+// others judges the objects that the archive does not have.
+func (n *mend) others(found *findings) error {
+	byDigest := map[[sha256.Size]byte]string{}
+	for name, digest := range n.gone {
+		byDigest[digest] = name
+	}
+	buf := make([]byte, 4<<10)
+	for i, o := range n.objects {
+		if n.met[i] {
+			continue
+		}
+		name := o.name()
+		f, err := readFile(n.m.s.live.objects, name, buf)
+		if err != nil && !ofEntry(err) {
+			return fmt.Errorf("cannot read %s: %w", objectPath(name), err)
+		}
+		if err != nil {
+			found.add(kindOf(err), objectPath(name), -1, "cannot read it: %v; no sound copy of it is in the archive", err)
+			continue
+		}
+		digest := sha256.Sum256(f.data)
+		if was := byDigest[digest]; was != "" {
+			n.renamed[string(name)] = was
+			delete(n.gone, was)
+			delete(byDigest, digest)
+			continue
+		}
+		faults := n.faults(format.Name(name), f.data)
+		for _, f := range faults {
+			found.add(f.Kind, f.File, int(f.Offset), "%s; no sound copy of it is in the archive", f.Message)
+		}
+		switch {
+		case o.listed || len(faults) > 0:
+		case n.lossy:
+			n.relisted[string(name)] = true
+		default:
+			found.add(Unlisted, objectPath(name), -1, "OBJ.IDX does not name it, and it is not in the archive: it stays unlisted")
+		}
+	}
+	for _, name := range sorted(n.missing) {
+		if c := n.m.chosen[name]; c == nil || !c.put {
+			found.add(Missing, objectPath([]byte(name)), -1, "OBJ.IDX lists it, there is no such file, and no sound copy of it is in the archive")
+		}
+	}
+	return nil
+}
+
+// needed says whether anything is to be put right.
+func (n *mend) needed() bool {
+	return n.m.puts() || len(n.relisted) > 0 || len(n.renamed) > 0 || len(n.state) > 0 || n.indexFaults() != ""
+}
+
+// finish ends a mending run: with nothing to put right, it makes nothing.
+func (n *mend) finish(ctx context.Context, found *findings) error {
+	if err := n.settle(found); err != nil {
+		return err
+	}
+	if !n.needed() {
+		return nil
+	}
+	if err := n.m.s.start(ctx); err != nil {
+		return err
+	}
+	n.m.s.order.came = n.names()
+	if len(n.state) > 0 {
+		if err := n.m.s.where.inUse(); err != nil {
+			return err
+		}
+		n.raise()
+	}
+	if err := n.m.assemble(); err != nil {
+		return err
+	}
+	if len(n.state) > 0 {
+		if err := n.rebuild(); err != nil {
+			return err
+		}
+	}
+	return n.m.mayRaise(found)
+}
+
+// names are those that objects have again.
+func (n *mend) names() (keys []uint64) {
+	for name := range n.m.chosen {
+		keys = append(keys, objectKey([]byte(name)))
+	}
+	for _, name := range n.renamed {
+		keys = append(keys, objectKey([]byte(name)))
+	}
+	for name := range n.relisted {
+		keys = append(keys, objectKey([]byte(name)))
+	}
+	return keys
+}
+
+// raise has NVTOK.DAT come with a next name that is late enough.
+func (n *mend) raise() {
+	f, there := n.state[nvtokName]
+	if !there {
+		f = mendedFile{bytes.Clone(n.m.s.same.live[nvtokName]), "", stampOf(n.m.s.live.dir, nvtokName)}
+	}
+	if raiseNext(f.data, n.m.s.order.came) {
+		n.state[nvtokName] = f
+	}
+}
+
+// undisturbed refuses where an object that is to be replaced was changed since it
+// was judged.
+func (n *mend) undisturbed() error {
+	if n.m.inside {
+		if err := n.still(); err != nil {
+			return err
+		}
+	}
+	for name, c := range n.m.chosen {
+		if c.put && c.there && stampOf(n.m.s.live.objects, name) != c.was {
+			return fmt.Errorf("%w: %s has changed meanwhile", backends.ErrInUse, objectPath([]byte(name)))
+		}
+	}
+	for name, f := range n.state {
+		if stampOf(n.m.s.live.dir, name) != f.was {
+			return fmt.Errorf("%w: %s has changed meanwhile", backends.ErrInUse, name)
+		}
+	}
+	return nil
+}
+
+// still refuses where anything in the token directory changed since that was
+// rebuilt.
+func (n *mend) still() error {
+	live := n.m.s.live
+	now := watch(live.dir, live.objects)
+	same := now.token == live.watched.token && now.objects == live.watched.objects
+	for name, data := range n.m.s.same.live {
+		if _, put := n.state[name]; put || len(format.Name(name).Components()) > 1 {
+			continue
+		}
+		f, err := readFile(live.dir, []byte(name), make([]byte, 4<<10))
+		same = same && err == nil && bytes.Equal(f.data, data)
+		clear(f.data)
+	}
+	if !same {
+		return fmt.Errorf("%w: it changed meanwhile", backends.ErrInUse)
+	}
+	return nil
+}
+
+// checkInside says what is wrong with what a private object holds.
+func checkInside(name format.Name, object []byte, found *findings) {
+	path := objectPath(name)
+	order, ok := cryptoki.OrderOf(object)
+	if !ok {
+		found.add(Attributes, path, -1, "what it holds does not begin as an object")
+		return
+	}
+	if inner := cryptoki.ObjectName(object); !bytes.Equal(inner, name) {
+		found.add(Name, path, -1, "the name inside is %s", quote(inner))
+	}
+	list := cryptoki.ObjectList(object, order)
+	for list.Next() {
+	}
+	if list.Err() != nil {
+		found.add(Attributes, path, -1, "its attribute list breaks its encoding")
+	}
+}
