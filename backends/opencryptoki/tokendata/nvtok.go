@@ -18,6 +18,7 @@ const (
 
 	AtFlags      = 96  // u32
 	AtMaxPIN     = 116 // u32, then the least length
+	atVersions   = 140 // of hardware and firmware, two bytes each
 	AtPINHashes  = 160 // SHA-1 of user and SO PIN, 20 + 4 bytes each
 	AtNextName   = 208
 	AtTweaks     = 216 // four u32, each 0 or 1
