@@ -34,7 +34,7 @@ var ErrNotKept = errors.New("the PINs of today cannot be kept")
 var ErrLacking = errors.New("nobody could log in to it")
 
 // ErrOldCopy: the old token of an earlier restore is still kept.
-var ErrOldCopy = errors.New("an earlier restore's old copy is there")
+var ErrOldCopy = errors.New("the old copy of an earlier run is there")
 
 // ErrNoToken: no token stands where one is to be mended.
 var ErrNoToken = errors.New("no token is there")
@@ -152,6 +152,7 @@ type RestoreOptions struct {
 	Fresh     bool // what stands there is refused, whatever it is
 	PINs      PINs
 	Replace   bool // what stands there may be another token
+	Recoded   bool // what comes is the token that stands there, in another form (Migrater)
 	InUse     bool // single objects go in though programs use the token
 	Overwrite bool // single objects replace those of other bytes
 	NoKeep    bool // the token replaced does not stay beside the new one

@@ -206,9 +206,11 @@ func noToken(name string) string {
 		return "an old copy that a restore kept"
 	case strings.HasSuffix(name, swap.Suffix):
 		return "a restore that did not end left it"
-	case strings.HasSuffix(name, "_BAK"):
-		return "the copy that pkcstok_migrate keeps"
-	case strings.HasSuffix(name, "_PKCSTOK_MIGRATE_TMP"):
+	case strings.HasSuffix(name, bakSuffix):
+		return "the copy that a migration keeps"
+	case strings.HasSuffix(name, migratedSuffix):
+		return "the token that undoing a migration put aside"
+	case strings.HasSuffix(name, migratingSuffix):
 		return "a migration that did not end left it"
 	}
 	return ""

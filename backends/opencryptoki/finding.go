@@ -42,6 +42,10 @@ const (
 	// TokenInfo: a field of NVTOK.DAT that no release writes.
 	TokenInfo = "token-info"
 
+	// NotConverted: a file with an object's name that OBJ.IDX does not name, and
+	// that a migration could not bring into the new form.
+	NotConverted = "not-converted"
+
 	// NoIndex: there are objects but no OBJ.IDX.
 	NoIndex = "no-index"
 	// Missing: a file that OBJ.IDX or NVTOK.DAT speaks of is not there. File is

@@ -175,7 +175,7 @@ func (s *staging) commit(ctx context.Context) error {
 		inode = s.live.inode
 	}
 	if s.live != nil && !s.live.bare && !s.o.NoKeep {
-		keep = parts[len(parts)-1] + oldSuffix
+		keep = s.keptAs()
 	}
 	if err := s.swap.Swap(parts, inode, keep); err != nil {
 		return err

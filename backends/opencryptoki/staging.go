@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,13 @@ import (
 
 // oldSuffix is what the name of a token that was replaced ends in.
 const oldSuffix = ".tokar-old"
+
+// What pkcstok_migrate calls its copies.
+const (
+	bakSuffix       = "_BAK"
+	migratingSuffix = "_PKCSTOK_MIGRATE_TMP"
+	migratedSuffix  = "_MIGRATED" // ours, of an undone migration
+)
 
 // staging is a token being restored. Until it begins, with the first record
 // that is put or at once where the whole token is wanted, nothing is made. A
@@ -38,6 +46,7 @@ type staging struct {
 	starting sync.Mutex
 	begun    bool
 	swap     *swap.Place // nil in a dry run
+	guard    *swap.Place // of a migration, whose own place has another name; nil of others
 	dir      int         // of the directory being built; -1 in a dry run
 	inherits bool        // what is made in it gets an access control list of its own accord
 	merge    *merge      // single objects into a token that is there
@@ -159,7 +168,9 @@ func (s *staging) look(ctx context.Context) (err error) {
 	if s.live, err = openStanding(s.base, parts); err != nil || s.live == nil || s.live.bare {
 		return err
 	}
-	s.same, err = compareWith(s.live.dir, s.live.objects, s.live.scan, s.token)
+	if !s.o.Recoded { // else it is the same
+		s.same, err = compareWith(s.live.dir, s.live.objects, s.live.scan, s.token)
+	}
 	s.order.others = othersOf(s.live.scan.foreign)
 	if !s.o.Whole {
 		s.merge = newMerge(s)
@@ -188,21 +199,39 @@ func (s *staging) openBase() (err error) {
 }
 
 // openPlace makes the place, in a dry run only looks at it, and tells what a
-// killed run had come to.
+// killed run had come to. A migration has two: its own, named as pkcstok_migrate
+// names it, and the usual one, so that no other run is at work meanwhile.
 func (s *staging) openPlace() (err error) {
 	name := s.token.Name.Components()
-	var before swap.State
-	if s.o.DryRun {
-		before, err = swap.Look(s.root, name)
-	} else {
-		s.swap, before, err = swap.Open(s.root, name)
-	}
-	if err != nil {
+	if s.swap, err = s.openNamed(swap.PlaceName(name), "restore"); err != nil {
 		return err
+	}
+	own := filepath.Join(s.path, name[0]+migratingSuffix)
+	switch {
+	case s.o.Recoded:
+		s.guard = s.swap
+		if s.swap, err = s.openNamed(name[0]+migratingSuffix, "migration"); err != nil {
+			return err
+		}
+	case len(name) == 1 && swap.Pending(own):
+		return fmt.Errorf("%s: %w: a migration of it was stopped; tokar migrate ends it", own, backends.ErrPartway)
 	}
 	if s.swap != nil {
 		s.dir = s.swap.Dir()
 		s.inherits = hasXattr(s.dir, defaultACL)
+	}
+	return nil
+}
+
+func (s *staging) openNamed(name, what string) (p *swap.Place, err error) {
+	var before swap.State
+	if s.o.DryRun {
+		before, err = swap.LookNamed(s.root, name)
+	} else {
+		p, before, err = swap.OpenNamed(s.root, name)
+	}
+	if err != nil {
+		return nil, err
 	}
 	cleared := "what it left is cleared away"
 	if s.o.DryRun {
@@ -210,18 +239,18 @@ func (s *staging) openPlace() (err error) {
 	}
 	switch before {
 	case swap.Remains:
-		s.note("an earlier restore was stopped when it had hardly begun, or was all but done; %s", cleared)
+		s.note("an earlier %s was stopped when it had hardly begun, or was all but done; %s", what, cleared)
 	case swap.Stopped:
-		s.note("an earlier restore was stopped before it changed anything; %s", cleared)
+		s.note("an earlier %s was stopped before it changed anything; %s", what, cleared)
 	case swap.Swapped:
-		s.note("an earlier restore was stopped when the new token stood in its place already; %s", cleared)
+		s.note("an earlier %s was stopped when the new token stood in its place already; %s", what, cleared)
 	case swap.PutBack:
-		s.note("an earlier restore was stopped half-way; the token that stood here is put back, and %s", cleared)
+		s.note("an earlier %s was stopped half-way; the token that stood here is put back, and %s", what, cleared)
 		if !s.o.Whole {
-			return fmt.Errorf("%w: it was just put back; begin again", backends.ErrBusy)
+			err = fmt.Errorf("%w: it was just put back; begin again", backends.ErrBusy)
 		}
 	}
-	return nil
+	return p, err
 }
 
 // mayTouch refuses a token that is in use, one whose old copy of an earlier
@@ -244,7 +273,7 @@ func (s *staging) mayTouch() error {
 		return err
 	}
 	defer unix.Close(parent)
-	if old := parts[len(parts)-1] + oldSuffix; exists(parent, old) {
+	if old := s.keptAs(); exists(parent, old) {
 		return fmt.Errorf("%s: %w", old, backends.ErrOldCopy)
 	}
 	if err := s.movable(parent); err != nil {
@@ -258,6 +287,15 @@ func (s *staging) mayTouch() error {
 		err = fmt.Errorf("%w, and holds the token %s, which must not go with it", backends.ErrExists, inner)
 	}
 	return err
+}
+
+// keptAs is the name that the token replaced gets.
+func (s *staging) keptAs() string {
+	parts := s.token.Name.Components()
+	if s.o.Recoded {
+		return parts[len(parts)-1] + bakSuffix
+	}
+	return parts[len(parts)-1] + oldSuffix
 }
 
 // makeTree makes the token's directories.
@@ -284,8 +322,10 @@ func (s *staging) note(form string, args ...any) {
 // Close removes what was not committed, and lets go of the rest.
 func (s *staging) Close() error {
 	var err error
-	if s.swap != nil {
-		err = s.swap.Close()
+	for _, place := range []*swap.Place{s.swap, s.guard} {
+		if place != nil {
+			err = errors.Join(err, place.Close())
+		}
 	}
 	if s.same != nil {
 		err = errors.Join(err, s.same.Close())

@@ -120,7 +120,7 @@ func TestClaim(t *testing.T) {
 // Of two runs that begin at once one is busy.
 func TestMadeAtOnce(t *testing.T) {
 	root, _ := base(t, true)
-	late, err := look(root, target)
+	late, err := look(root, PlaceName(target))
 	check(t, err)
 	defer late.close()
 	p := built(t, root)

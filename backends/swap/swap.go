@@ -69,7 +69,13 @@ func PlaceName(target []string) string {
 // had begun. Another run at work there is backends.ErrBusy. The caller closes
 // base after the Place.
 func Open(base *os.Root, target []string) (p *Place, before State, err error) {
-	p, err = look(base, target)
+	return OpenNamed(base, PlaceName(target))
+}
+
+// OpenNamed is Open for a place of another name. Two places for one target do
+// not exclude each other: who uses another name opens the usual one too.
+func OpenNamed(base *os.Root, name string) (p *Place, before State, err error) {
+	p, err = look(base, name)
 	if err != nil {
 		return nil, Clean, err
 	}
@@ -108,7 +114,12 @@ func (p *Place) make() (err error) {
 // Look says what a killed run left, and whether Open could make the place. It
 // changes nothing.
 func Look(base *os.Root, target []string) (State, error) {
-	p, err := look(base, target)
+	return LookNamed(base, PlaceName(target))
+}
+
+// LookNamed is Look for a place of another name.
+func LookNamed(base *os.Root, name string) (State, error) {
+	p, err := look(base, name)
 	if err != nil {
 		return Clean, err
 	}
@@ -130,8 +141,15 @@ func HoldsOld(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-func look(base *os.Root, target []string) (*Place, error) {
-	p := &Place{root: base, base: -1, dir: -1, work: -1, stale: -1, name: PlaceName(target)}
+// Pending says whether the place at path has moved something, or was about to:
+// only the next Open of it knows what belongs where.
+func Pending(path string) bool {
+	_, err := os.Lstat(filepath.Join(path, journalName))
+	return err == nil
+}
+
+func look(base *os.Root, name string) (*Place, error) {
+	p := &Place{root: base, base: -1, dir: -1, work: -1, stale: -1, name: name}
 	dir, err := base.Open(".")
 	if err != nil {
 		return nil, err
