@@ -23,8 +23,8 @@ type Migrater interface {
 	// another form. It writes nothing. It wraps ErrAlready and ErrPIN.
 	Recode(ctx context.Context, loc Location, o Recoding) (Recoder, error)
 	// Undo puts the token back that a migration of dir/name has kept, or ends
-	// what a killed run of it began. done is false if there was nothing to do.
-	Undo(ctx context.Context, dir, name string, o UndoOptions) (done bool, err error)
+	// what a killed run of it began.
+	Undo(ctx context.Context, dir, name string, o UndoOptions) (Undone, error)
 	// Scrub removes from a token in the newer format what is left of the older
 	// one's PIN hashes. dirty says whether any were there.
 	Scrub(ctx context.Context, loc Location, dryRun bool) (dirty bool, err error)
@@ -57,6 +57,12 @@ type UndoOptions struct {
 	DryRun bool
 	Force  bool // though objects have changed since
 	Note   func(message string)
+}
+
+// Undone is what became of a token.
+type Undone struct {
+	Done  bool // false: it was put back before
+	Older bool // it is in the older format now
 }
 
 // ErrChanged: objects have changed since a migration.

@@ -88,7 +88,6 @@ var laterCommands = map[string]string{
 	"salvage": "it is tokar extract --salvage",
 	"sign":    "it is tokar create --sign KEY",
 	"test":    "the command is tokar verify",
-	"migrate": "migrating tokens is not built yet",
 }
 
 // scan reads what follows the command: flags anywhere, "--" ends them.

@@ -36,7 +36,7 @@ type command struct {
 func table() []*command {
 	return []*command{
 		createCommand(), listCommand(), verifyCommand(), extractCommand(), catCommand(),
-		diffCommand(), checkCommand(), repairCommand(), keygenCommand(), rekeyCommand(), versionCommand(), helpCommand(),
+		diffCommand(), checkCommand(), repairCommand(), migrateCommand(), keygenCommand(), rekeyCommand(), versionCommand(), helpCommand(),
 		completionCommand(), manCommand(),
 	}
 }

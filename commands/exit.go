@@ -163,6 +163,8 @@ func todo(err error) string {
 		return "--roll-back-pins takes the archive's"
 	case errors.Is(err, backends.ErrLacking):
 		return "take an older archive, or restore single objects; --damaged restores what is damaged as it is"
+	case errors.Is(err, backends.ErrChanged):
+		return "--force undoes it all the same; what has changed is then in NAME_MIGRATED only"
 	case errors.Is(err, backends.ErrOldCopy):
 		return "see what of it is still needed, then remove or rename it"
 	}

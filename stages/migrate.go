@@ -27,8 +27,9 @@ type MigrateOptions struct {
 	// Finding is told what could not be set on what was made.
 	Finding func(t *format.Token, f format.Finding)
 	// Ready is called when all tokens stand ready beside their places, before the
-	// first is put there. On an error nothing has happened. Nil: nothing to do.
-	Ready func() error
+	// first is put there. undo takes back what it did, where that first one cannot
+	// be put there either.
+	Ready func() (undo func() error, err error)
 	// Committed is told of each token that is in its place.
 	Committed func(t *format.Token)
 }
@@ -128,10 +129,9 @@ func (g *migration) commit(ctx context.Context) error {
 	if g.DryRun {
 		return nil
 	}
-	if g.Ready != nil {
-		if err := g.Ready(); err != nil {
-			return err
-		}
+	undo, err := g.Ready()
+	if err != nil {
+		return err
 	}
 	var done []string
 	for _, m := range g.list {
@@ -142,6 +142,9 @@ func (g *migration) commit(ctx context.Context) error {
 				part.Half = m.info.Name.String()
 			}
 			if len(done) == 0 && part.Half == "" {
+				if uerr := undo(); uerr != nil {
+					err = &PartError{Err: errors.Join(err, uerr)}
+				}
 				return err
 			}
 			return part

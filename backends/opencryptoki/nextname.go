@@ -117,19 +117,25 @@ func (m *merge) raise() error {
 		others = append(others, o.key)
 	}
 	raiseNext(f.data, others)
-	dir := m.s.swap.Scratch()
-	fd, err := openat(dir, []byte(swap.ScratchName), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	return m.s.renewState(m.s.live.dir, &f)
+}
+
+// renewState puts an NVTOK.DAT with other bytes in the place of today's, in one
+// step.
+func (s *staging) renewState(dir int, f *file) error {
+	place := s.swap.Scratch()
+	fd, err := openat(place, []byte(swap.ScratchName), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return err
 	}
 	r := format.Record{Kind: format.KindState, Name: format.Name(nvtokName), Data: f.data}
 	r.Details.Attr = f.attr()
-	err = m.s.fill(created{fd, &r})
+	err = s.fill(created{fd, &r})
 	if err = errors.Join(err, unix.Fsync(fd), unix.Close(fd)); err != nil {
 		return err
 	}
-	if err := unix.Renameat(dir, swap.ScratchName, m.s.live.dir, nvtokName); err != nil {
+	if err := unix.Renameat(place, swap.ScratchName, dir, nvtokName); err != nil {
 		return err
 	}
-	return unix.Fsync(m.s.live.dir)
+	return unix.Fsync(dir)
 }

@@ -25,7 +25,7 @@ func (p *Place) Swap(target []string, old uint64, keep string) error {
 	defer unix.Close(parent)
 	name := target[len(target)-1]
 	if old == 0 { // one rename, which needs no journal
-		err = moveNew(p.dir, newName, parent, name)
+		err = Rename(p.dir, newName, parent, name)
 	} else if err = p.writeJournal(target, keep); err != nil {
 		err = fmt.Errorf("%s/%s: %w", p.name, journalName, err)
 	} else {
@@ -67,7 +67,7 @@ func (p *Place) exchange(parent int, name string, old uint64) error {
 // twoRenames is exchange for file systems that cannot; between the two nothing
 // stands at the target, and the journal says what belongs there.
 func (p *Place) twoRenames(parent int, name string, old uint64) error {
-	if err := moveNew(parent, name, p.dir, oldName); err != nil {
+	if err := Rename(parent, name, p.dir, oldName); err != nil {
 		return err
 	}
 	got, err := inode(p.dir, oldName)
@@ -75,12 +75,12 @@ func (p *Place) twoRenames(parent int, name string, old uint64) error {
 		err = errUnexpected
 	}
 	if err == nil {
-		err = moveNew(p.dir, newName, parent, name)
+		err = Rename(p.dir, newName, parent, name)
 	}
 	if err == nil {
 		return nil
 	}
-	if e := moveNew(p.dir, oldName, parent, name); e != nil {
+	if e := Rename(p.dir, oldName, parent, name); e != nil {
 		p.holdsOld = true
 		return errors.Join(err, fmt.Errorf("%w: it is in %s/%s: %w", backends.ErrPartway, p.name, oldName, e))
 	}
@@ -95,11 +95,11 @@ func (p *Place) settle(parent int, keep string) error {
 	if !p.holdsOld || keep == "" {
 		return nil
 	}
-	if err := moveNew(p.dir, p.oldAt(), parent, keep); err != nil {
+	if err := Rename(p.dir, p.oldAt(), parent, keep); err != nil {
 		return fmt.Errorf("%s: %w", keep, err)
 	}
 	if err := unix.Fsync(parent); err != nil {
-		return errors.Join(err, moveNew(parent, keep, p.dir, newName))
+		return errors.Join(err, Rename(parent, keep, p.dir, newName))
 	}
 	return nil
 }
@@ -117,11 +117,11 @@ func (p *Place) back(parent int, name string, err error) error {
 	var undo error
 	switch {
 	case !p.holdsOld && !errors.Is(err, errUnexpected): // nothing stood there
-		undo = moveNew(parent, name, p.dir, newName)
+		undo = Rename(parent, name, p.dir, newName)
 	case p.oldAt() == oldName:
-		undo = moveNew(parent, name, p.dir, newName)
+		undo = Rename(parent, name, p.dir, newName)
 		if undo == nil {
-			undo = moveNew(p.dir, oldName, parent, name)
+			undo = Rename(p.dir, oldName, parent, name)
 		}
 	default:
 		undo = unix.Renameat2(p.dir, newName, parent, name, unix.RENAME_EXCHANGE)
@@ -138,8 +138,8 @@ func (p *Place) sync(parent int) error {
 	return errors.Join(unix.Fsync(parent), unix.Fsync(p.dir))
 }
 
-// moveNew renames to a name that must be free.
-func moveNew(from int, name string, to int, as string) error {
+// Rename renames to a name that must be free.
+func Rename(from int, name string, to int, as string) error {
 	err := unix.Renameat2(from, name, to, as, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
 		// A file system without that flag: look first. What slips in between

@@ -226,7 +226,7 @@ func (p *Place) recover() (State, error) {
 	case l.state == Swapped:
 		err = l.keepOld()
 	case l.state == PutBack:
-		err = moveNew(l.dir, oldName, l.parent, l.name())
+		err = Rename(l.dir, oldName, l.parent, l.name())
 	}
 	if err == nil && l.parent >= 0 {
 		err = unix.Fsync(l.parent)
@@ -270,7 +270,7 @@ func (l *left) keepOld() error {
 			return err
 		}
 		if there != 0 && l.keep != "" {
-			return moveNew(l.dir, at, l.parent, l.keep)
+			return Rename(l.dir, at, l.parent, l.keep)
 		}
 	}
 	return nil

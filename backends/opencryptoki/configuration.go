@@ -1,0 +1,246 @@
+package opencryptoki
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"tokar/backends"
+	"tokar/backends/opencryptoki/config"
+)
+
+// configurationName is what the file is called in its directory.
+const configurationName = "opencryptoki.conf"
+
+// configuration is an opencryptoki.conf on disk. It implements
+// backends.Configuration.
+type configuration struct {
+	path string // without links
+	data []byte // as it was read
+	file *config.File
+}
+
+// Configuration reads an opencryptoki.conf, or the one in a directory.
+func (Backend) Configuration(path string) (backends.Configuration, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, configurationName)
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		real, err = filepath.Abs(real)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := &configuration{path: real}
+	if c.data, err = readConfiguration(real); err != nil {
+		return nil, err
+	}
+	if c.file, err = config.Parse(c.data); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// readConfiguration reads a file of bounded size; FIFOs do not block.
+func readConfiguration(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, fmt.Errorf("%s: %w", path, errIrregular))
+	}
+	data, err := io.ReadAll(io.LimitReader(f, config.MaxSize+1))
+	if err == nil && len(data) > config.MaxSize {
+		err = fmt.Errorf("%s: more than %d bytes", path, config.MaxSize)
+	}
+	return data, err
+}
+
+// Slots are those with a token.
+func (c *configuration) Slots() (list []backends.Slot) {
+	for i := range c.file.Slots {
+		s := &c.file.Slots[i]
+		if !s.Present() {
+			continue
+		}
+		variant := variants[s.Type()]
+		list = append(list, backends.Slot{
+			Number: s.Number, Variant: cmp.Or(variant, s.STDLL), Directory: s.Directory(),
+			Newest: s.TokVersion >= config.NewFormat, Migrates: migrates(variant),
+		})
+	}
+	return list
+}
+
+// backup is the name of the old configuration, as pkcstok_migrate has it.
+func (c *configuration) backup() string { return c.path + bakSuffix }
+
+// SetNewest gives slots tokversion = 3.12. The old file becomes the _BAK, in such
+// an order that one of both is whole under each name at any moment. A _BAK that
+// is the file of today was left by a run that was killed before the change.
+func (c *configuration) SetNewest(slots []int, dryRun bool) (changed bool, err error) {
+	file, made := c.file, c.data
+	for _, n := range slots {
+		if s := file.Slot(n); s != nil && s.TokVersion >= config.NewFormat {
+			continue
+		}
+		if made, err = file.SetTokversion(n, config.NewFormat.String()); err != nil {
+			return false, fmt.Errorf("%s: %w", c.path, err)
+		}
+		if file, err = config.Parse(made); err != nil {
+			return false, fmt.Errorf("%s: %w", c.path, err)
+		}
+	}
+	if bytes.Equal(made, c.data) {
+		return false, nil
+	}
+	kept, err := readConfiguration(c.backup())
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		kept = nil
+	case err != nil:
+		return false, err
+	case !bytes.Equal(kept, c.data):
+		return false, fmt.Errorf("%s: %w", c.backup(), backends.ErrOldCopy)
+	}
+	if dryRun {
+		return true, nil
+	}
+	return true, c.replace(made, kept == nil)
+}
+
+// SetBack gives slots the tokversion that the _BAK has, or none. Where nothing
+// else differs, the _BAK takes its place again.
+func (c *configuration) SetBack(slots []int, dryRun bool) (changed bool, err error) {
+	var old *config.File
+	kept, err := readConfiguration(c.backup())
+	if err == nil {
+		old, err = config.Parse(kept)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, fmt.Errorf("%s: %w", c.backup(), err)
+	}
+	file, made := c.file, c.data
+	for _, n := range slots {
+		value := ""
+		if old != nil && old.Slot(n) != nil && old.Slot(n).TokVersion != 0 {
+			value = old.Slot(n).TokVersion.String()
+		}
+		if made, err = file.SetTokversion(n, value); err != nil {
+			return false, fmt.Errorf("%s: %w", c.path, err)
+		}
+		if file, err = config.Parse(made); err != nil {
+			return false, fmt.Errorf("%s: %w", c.path, err)
+		}
+	}
+	same := old != nil && sameMeaning(file, old)
+	changed = !bytes.Equal(made, c.data)
+	switch {
+	case dryRun || !changed && !same:
+		return changed, nil
+	case same:
+		if err := c.unchanged(); err != nil {
+			return false, err
+		}
+		if err := os.Rename(c.backup(), c.path); err != nil {
+			return false, err
+		}
+		return changed, syncPath(filepath.Dir(c.path))
+	}
+	return true, c.replace(made, false)
+}
+
+// sameMeaning says whether two configurations say the same of each slot.
+func sameMeaning(a, b *config.File) bool {
+	if len(a.Slots) != len(b.Slots) {
+		return false
+	}
+	for i := range a.Slots {
+		x, y := &a.Slots[i], &b.Slots[i]
+		if x.Number != y.Number || x.STDLL != y.STDLL || x.Description != y.Description || x.Manufacturer != y.Manufacturer ||
+			x.Hardware != y.Hardware || x.Firmware != y.Firmware || x.ConfName != y.ConfName || x.TokName != y.TokName ||
+			x.TokVersion != y.TokVersion || x.UserGroup != y.UserGroup {
+			return false
+		}
+	}
+	return true
+}
+
+// unchanged refuses a file that somebody has edited since it was read.
+func (c *configuration) unchanged() error {
+	now, err := readConfiguration(c.path)
+	if err == nil && !bytes.Equal(now, c.data) {
+		err = fmt.Errorf("%s: %w: somebody has changed it meanwhile", c.path, backends.ErrBusy)
+	}
+	return err
+}
+
+// replace puts a new file in the place of the one of today, with its mode and
+// owner, and keeps that as the _BAK if it is to.
+func (c *configuration) replace(made []byte, keep bool) error {
+	dir, name := filepath.Split(c.path)
+	temporary := filepath.Join(dir, "."+name+".tokar-new")
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) { // of a run that was killed
+		return err
+	}
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(made)
+	err = errors.Join(err, c.copyAccess(f), f.Sync(), f.Close(), c.unchanged())
+	linked := false
+	if err == nil && keep {
+		err = os.Link(c.path, c.backup())
+		linked = err == nil
+	}
+	if err == nil {
+		err = syncPath(dir)
+	}
+	if err == nil {
+		err = os.Rename(temporary, c.path)
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(temporary))
+		if linked {
+			err = errors.Join(err, os.Remove(c.backup()))
+		}
+		return err
+	}
+	err = syncPath(dir)
+	if err != nil && linked {
+		return errors.Join(err, partway(os.Rename(c.backup(), c.path)))
+	}
+	c.data = made
+	c.file, _ = config.Parse(made) // it was made of a file that parsed, and parsed itself
+	return partway(err)
+}
+
+// copyAccess gives f owner, group and mode of the configuration.
+func (c *configuration) copyAccess(f *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Stat(c.path, &st); err != nil {
+		return err
+	}
+	if err := f.Chown(int(st.Uid), int(st.Gid)); err != nil && !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	return f.Chmod(os.FileMode(st.Mode & 0o777))
+}
+
+func syncPath(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,319 @@
+package commands
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"tokar/backends"
+	"tokar/backends/all"
+	"tokar/format"
+	"tokar/format/keyslot"
+	"tokar/stages"
+)
+
+func migrateCommand() *command {
+	return &command{
+		name:     "migrate",
+		summary:  "bring openCryptoki tokens into the 3.12 (FIPS) format, and back",
+		synopsis: "fips|undo [flags]",
+		examples: `tokar migrate fips -n --config /etc/opencryptoki/opencryptoki.conf
+tokar migrate fips --yes --pin file:user.pin --so-pin file:so.pin --slot 3 --archive before.tokar -R restore.key.pub
+tokar migrate undo --slot 3
+tokar migrate --scrub --slot 3
+tokar migrate --byte-order little --slot 3 --datastore swtok`,
+		text: `fips does what pkcstok_migrate does, for Soft, ICA, CCA and EP11 tokens: every
+object is decrypted, proved and encrypted anew under a new master key, beside the
+token; then the configuration gets tokversion = 3.12, and the new token takes the
+old one's place in one step. The old ones stay as NAME_BAK and FILE_BAK. Without
+--slot every token of the configuration that is in the old format is migrated. An
+object that cannot be converted ends the run before anything is changed, and is
+named. The hashes of the PINs in the old format are not taken along.
+undo puts NAME_BAK and the configuration back and keeps the migrated token as
+NAME_MIGRATED; if objects were made, changed or deleted since, only with --force.
+A run that was stopped is ended by the same command, or taken back by undo.
+Without fips or undo, --byte-order recodes tokens for machines of the other byte
+order, and --scrub removes the PIN hashes that pkcstok_migrate leaves in NVTOK.DAT.
+pkcsslotd must not run. PINs are asked for unless flags give them; nobody logs in,
+and no try is counted. pkcstok_migrate's own flags (-s, -d, -c, -u, -p, -v LEVEL)
+are understood.`,
+		flags: join([]cli.Flag{
+			&cli.StringFlag{Name: "config", Aliases: []string{"c", "confdir"}, Usage: "the configuration is `FILE`, or FILE/opencryptoki.conf (default: /etc/opencryptoki/opencryptoki.conf)"},
+			&cli.StringSliceFlag{Name: "slot", Aliases: []string{"s", "slotid"}, Usage: "the token of slot `N` (default: all)"},
+			&cli.StringFlag{Name: "datastore", Aliases: []string{"d"}, Usage: "the token's directory is `DIR`; without --slot, the one that holds the tokens"},
+		}, pinFlags(), []cli.Flag{
+			&cli.StringFlag{Name: "userpin", Aliases: []string{"u"}, Usage: "the user `PIN` itself, as pkcstok_migrate takes it; other users of the machine can see it"},
+			&cli.StringFlag{Name: "sopin", Aliases: []string{"p"}, Usage: "… the SO `PIN`"},
+			&cli.StringFlag{Name: "byte-order", Usage: "recode for machines of this `ORDER`: little or big"},
+			&cli.BoolFlag{Name: "scrub", Usage: "remove what an earlier migration left of the old format's PIN hashes"},
+			&cli.StringFlag{Name: "archive", Usage: "first archive the tokens as they are to `FILE`, and read that back"},
+			&cli.StringSliceFlag{Name: "recipient", Aliases: []string{"r"}, Usage: "who may restore from it: `KEY` is tokar-hpke-…, age1… or an SSH public key"},
+			&cli.StringSliceFlag{Name: "recipients-file", Aliases: []string{"R"}, Usage: "… each key in `FILE`, one a line (TOKAR_RECIPIENTS_FILE)"},
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
+			&cli.BoolFlag{Name: "force", Usage: "undo though objects have changed since"},
+			jobsFlag(),
+			progressFlag(),
+			dryRunFlag(),
+		}, reportFlags()),
+		run: func(s *session, c *cli.Context) error {
+			o, err := migrateOptionsOf(s, c)
+			if err != nil {
+				return err
+			}
+			defer o.forget()
+			return migrate(s.ctx, s, o)
+		},
+	}
+}
+
+// What a migration does besides a change of byte order.
+const (
+	toFIPS = "fips"
+	toOld  = "undo"
+)
+
+type migrateOptions struct {
+	what      string // toFIPS, toOld or empty
+	config    string
+	slots     []int
+	datastore string
+	order     string
+	scrub     bool
+	archive   string
+	to        keyslot.Recipients
+	pins      *pins
+	literal   map[bool][]byte // PINs from the command line; of the SO under true
+	yes       bool
+	force     bool
+	dryRun    bool
+	jobs      int
+}
+
+// forget zeroes the PINs.
+func (o *migrateOptions) forget() {
+	o.pins.forget()
+	for _, pin := range o.literal {
+		clear(pin)
+	}
+}
+
+const defaultConfig = "/etc/opencryptoki/opencryptoki.conf"
+
+func migrateOptionsOf(s *session, c *cli.Context) (o *migrateOptions, err error) {
+	o = &migrateOptions{
+		config: cmp.Or(c.String("config"), defaultConfig), datastore: c.String("datastore"), order: c.String("byte-order"),
+		scrub: c.Bool("scrub"), archive: c.String("archive"), literal: map[bool][]byte{},
+		yes: c.Bool("yes"), force: c.Bool("force"), dryRun: c.Bool("dry-run"),
+	}
+	if o.what, err = migrateWord(s, c); err != nil {
+		return nil, err
+	}
+	if o.slots, err = slotNumbers(s, c.StringSlice("slot")); err != nil {
+		return nil, err
+	}
+	if o.jobs, err = jobs(s, c); err != nil {
+		return nil, err
+	}
+	if o.pins, err = pinsOf(s, c); err != nil {
+		return nil, err
+	}
+	for flag, so := range map[string]bool{"userpin": false, "sopin": true} {
+		if pin := c.String(flag); pin != "" {
+			s.report.warn("--%s shows a PIN to all users of this machine; --pin and --so-pin take it from a file, a descriptor or a variable", flag)
+			o.literal[so] = []byte(pin)
+		}
+	}
+	if o.archive != "" {
+		if o.to, _, err = recipientsOf(s, c); err != nil {
+			return nil, err
+		}
+	}
+	return o, o.check(s, c)
+}
+
+// migrateWord is fips, undo or nothing; a word after it may be the level of
+// pkcstok_migrate's -v.
+func migrateWord(s *session, c *cli.Context) (string, error) {
+	var words []string
+	for _, op := range s.operands {
+		words = append(words, op.text)
+	}
+	levels := []string{"none", "error", "warn", "info", "devel", "debug"}
+	if n := len(words); n > 0 && c.Bool("verbose") && slices.Contains(levels, words[n-1]) {
+		s.report.verbose = slices.Index(levels, words[n-1]) > 2
+		words = words[:n-1]
+	}
+	switch {
+	case len(words) == 0:
+		return "", nil
+	case len(words) == 1 && (words[0] == toFIPS || words[0] == toOld):
+		return words[0], nil
+	}
+	return "", usagef(s.name, "%s is not understood; write migrate fips or migrate undo, and which token with --slot", quote(strings.Join(words, " ")))
+}
+
+func slotNumbers(s *session, texts []string) (list []int, err error) {
+	for _, text := range texts {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			return nil, usagef(s.name, "--slot takes a number, not %s", quote(text))
+		}
+		if !slices.Contains(list, n) {
+			list = append(list, n)
+		}
+	}
+	return list, nil
+}
+
+// check refuses what does not go together.
+func (o *migrateOptions) check(s *session, c *cli.Context) error {
+	recodes := o.what == toFIPS || o.order != ""
+	switch {
+	case o.order != "" && o.order != "little" && o.order != "big":
+		return usagef(s.name, "--byte-order is little or big, not %s", quote(o.order))
+	case o.what == "" && o.order == "" && !o.scrub:
+		return usagef(s.name, "say what to do: migrate fips, migrate undo, --byte-order ORDER or --scrub")
+	case o.what == toOld && (o.order != "" || o.scrub || o.archive != ""):
+		return usagef(s.name, "undo puts back what was there, and takes none of --byte-order, --scrub and --archive")
+	case o.force && o.what != toOld:
+		return usagef(s.name, "--force is for undo")
+	case o.archive == "" && len(c.StringSlice("recipient"))+len(c.StringSlice("recipients-file")) > 0:
+		return usagef(s.name, "-r and -R say who may open the archive; where it goes is --archive FILE")
+	case o.archive != "" && !recodes:
+		return usagef(s.name, "--archive is for fips and --byte-order")
+	case len(o.slots) > 1 && o.datastore != "":
+		return usagef(s.name, "--datastore is one token's with --slot; give one slot")
+	case !o.yes && !o.dryRun && !s.asks():
+		return usagef(s.name, "there is no terminal to ask whether it shall be done; --yes does it, -n tries it and changes nothing")
+	}
+	for so, flag := range map[bool]string{false: "pin", true: "so-pin"} {
+		if o.literal[so] != nil && len(c.StringSlice(flag)) > 0 {
+			return usagef(s.name, "--%s and pkcstok_migrate's flag for it are both given", flag)
+		}
+	}
+	return nil
+}
+
+// A target is a slot's token.
+type target struct {
+	backends.Slot
+	dir  string // holds it
+	path string
+}
+
+func (t target) String() string { return fmt.Sprintf("%s (slot %d)", quote(t.path), t.Number) }
+
+// migrating is one run of migrate.
+type migrating struct {
+	*session
+	o       *migrateOptions
+	backend backends.Migrater
+	config  backends.Configuration
+	targets []target
+}
+
+func migrate(ctx context.Context, s *session, o *migrateOptions) error {
+	m := &migrating{session: s, o: o, backend: migrater()}
+	s.report.stands = "the tokens were migrated"
+	if err := m.choose(); err != nil {
+		return left(err, "nothing was changed")
+	}
+	if o.what == toOld {
+		return m.undo(ctx)
+	}
+	return m.forward(ctx)
+}
+
+// migrater is the kind of token that migrates.
+func migrater() backends.Migrater {
+	for _, b := range all.Backends() {
+		if m, ok := b.(backends.Migrater); ok {
+			return m
+		}
+	}
+	panic("commands: no kind of token migrates")
+}
+
+// choose reads the configuration and finds the tokens.
+func (m *migrating) choose() (err error) {
+	if m.config, err = m.backend.Configuration(m.o.config); err != nil {
+		if os.IsNotExist(err) {
+			return &failure{code: exitUsage, err: err, todo: "say with --config where the configuration is"}
+		}
+		return err
+	}
+	slots := m.config.Slots()
+	for _, n := range m.o.slots {
+		if !slices.ContainsFunc(slots, func(s backends.Slot) bool { return s.Number == n }) {
+			return &failure{code: exitUsage, err: fmt.Errorf("%s has no slot %d with a token", quote(m.o.config), n)}
+		}
+	}
+	base := m.base()
+	byPath := map[string]int{}
+	for _, slot := range slots {
+		named := slices.Contains(m.o.slots, slot.Number)
+		if len(m.o.slots) > 0 && !named {
+			continue
+		}
+		path := filepath.Join(base, slot.Directory)
+		if named && m.o.datastore != "" {
+			path = filepath.Clean(m.o.datastore)
+		}
+		switch other, again := byPath[path]; {
+		case !slot.Migrates && named:
+			return fmt.Errorf("slot %d is one for %s: such tokens have one format only", slot.Number, slot.Variant)
+		case !slot.Migrates:
+			m.report.detail("slot %d, %s: such tokens have one format only", slot.Number, escape(slot.Variant))
+			continue
+		case again:
+			return fmt.Errorf("slots %d and %d both have their token in %s", other, slot.Number, quote(path))
+		}
+		byPath[path] = slot.Number
+		m.targets = append(m.targets, target{slot, filepath.Dir(path), path})
+	}
+	if len(m.targets) == 0 {
+		return failedf("", "%s has no slot with a token that migrates", quote(m.o.config))
+	}
+	return nil
+}
+
+// base is the directory that holds the tokens.
+func (m *migrating) base() string {
+	if m.o.datastore != "" {
+		return m.o.datastore
+	}
+	if h, ok := m.backend.(backends.Homed); ok {
+		return cmp.Or(os.Getenv("PKCS_APP_STORE"), h.Home())
+	}
+	return "."
+}
+
+// located finds the token of a target; ok is false if none is there.
+func (m *migrating) located(ctx context.Context, t target) (in stages.Input, ok bool, err error) {
+	if _, err := os.Stat(t.path); errors.Is(err, os.ErrNotExist) {
+		return in, false, nil
+	}
+	found, err := m.backend.Find(ctx, t.path)
+	if err != nil || len(found.Tokens) != 1 || realPath(found.Tokens[0].Path) != realPath(t.path) {
+		return in, false, err
+	}
+	loc := found.Tokens[0]
+	loc.Name = format.NameOf(filepath.Base(loc.Real))
+	return stages.Input{Backend: m.backend, Location: loc}, true, nil
+}
+
+// numbers are the targets' slots.
+func numbers(list []target) (slots []int) {
+	for _, t := range list {
+		slots = append(slots, t.Number)
+	}
+	return slots
+}

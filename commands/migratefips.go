@@ -1,0 +1,392 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"tokar/backends"
+	"tokar/format"
+	"tokar/stages"
+)
+
+// A chosen is a token that is there.
+type chosen struct {
+	target
+	in      stages.Input
+	recoder backends.Recoder // nil: it is in the wanted form
+}
+
+// forward migrates tokens, recodes them for another byte order, or scrubs them.
+func (m *migrating) forward(ctx context.Context) error {
+	tokens, err := m.present(ctx)
+	if err == nil {
+		err = m.agree(tokens)
+	}
+	if err != nil {
+		return left(err, "nothing was changed")
+	}
+	defer func() {
+		for _, t := range tokens {
+			if t.recoder != nil {
+				t.recoder.Close()
+			}
+		}
+	}()
+	if m.o.what == toFIPS || m.o.order != "" {
+		if err := m.recode(ctx, tokens); err != nil {
+			return err
+		}
+	}
+	if m.o.scrub {
+		return m.scrub(ctx, tokens)
+	}
+	return nil
+}
+
+// present finds the tokens that are there.
+func (m *migrating) present(ctx context.Context) (list []*chosen, err error) {
+	var names []string
+	for _, t := range m.targets {
+		in, ok, err := m.located(ctx, t)
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok && len(m.o.slots) > 0:
+			return nil, fmt.Errorf("slot %d: there is no token in %s", t.Number, quote(t.path))
+		case !ok:
+			m.report.detail("slot %d: there is no token in %s", t.Number, quote(t.path))
+			continue
+		}
+		list = append(list, &chosen{target: t, in: in})
+		names = append(names, in.Name.String())
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("none of the slots has a token: the directory is %s, or say another with --datastore", quote(m.base()))
+	}
+	return list, m.o.pins.check(names)
+}
+
+// agree asks once whether it shall be done.
+func (m *migrating) agree(tokens []*chosen) error {
+	if m.o.yes || m.o.dryRun {
+		return nil
+	}
+	var what []string
+	for _, t := range tokens {
+		what = append(what, t.String())
+	}
+	verb := "Scrub"
+	switch {
+	case m.o.what == toFIPS:
+		verb = "Migrate"
+	case m.o.order != "":
+		verb = "Recode"
+	}
+	return m.confirm(fmt.Sprintf("%s %s?", verb, strings.Join(what, ", ")))
+}
+
+// recode opens the tokens that are not yet in the wanted form, archives them if
+// it is to, and brings them into it.
+func (m *migrating) recode(ctx context.Context, tokens []*chosen) error {
+	var moves []stages.Move
+	var slots []int // whose tokens are in the newest format, now or then
+	for _, t := range tokens {
+		switch err := m.open(ctx, t); {
+		case errors.Is(err, backends.ErrAlready):
+			if err := m.already(ctx, t); err != nil {
+				return left(err, "nothing was changed")
+			}
+		case err != nil:
+			return left(err, "nothing was changed")
+		default:
+			moves = append(moves, stages.Move{Input: t.in, Dir: filepath.Dir(t.in.Real), Recoder: t.recoder})
+		}
+		slots = append(slots, t.Number)
+	}
+	if m.o.what != toFIPS {
+		slots = nil
+	}
+	configured, err := m.config.SetNewest(slots, true) // before any work
+	if err != nil {
+		return left(err, "nothing was changed")
+	}
+	if len(moves) == 0 {
+		return m.configure(slots)
+	}
+	if m.o.archive != "" {
+		if err := m.backUp(ctx, moves); err != nil {
+			return left(err, "nothing was changed")
+		}
+	}
+	return m.move(ctx, moves, slots, configured)
+}
+
+// open makes the recoder of a token, which asks for its PINs.
+func (m *migrating) open(ctx context.Context, t *chosen) (err error) {
+	t.recoder, err = m.backend.Recode(ctx, t.in.Location, backends.Recoding{
+		Variant: t.Variant, Newest: m.o.what == toFIPS, Order: m.o.order,
+		PIN: func(so bool) ([]byte, error) { return m.pin(t.in.Name.String(), so) },
+	})
+	if err != nil {
+		t.recoder = nil
+	}
+	return err
+}
+
+// pin gives a PIN: from the command line, from a flag's source, or asked for.
+func (m *migrating) pin(token string, so bool) ([]byte, error) {
+	if pin := m.o.literal[so]; pin != nil {
+		return []byte(string(pin)), nil
+	}
+	flag, what := "pin", "the user PIN"
+	if so {
+		flag, what = "so-pin", "the SO PIN"
+	}
+	pin, err := m.o.pins.read(flag, token)
+	if err != nil || pin != nil {
+		return pin, err
+	}
+	pin, err = fromPrompt.read(m.session, what+" of "+quote(token), false)
+	return pin, otherwise(err, flag)
+}
+
+// already tells of a token that is in the wanted form, unless a migration that
+// failed left objects in it which are not.
+func (m *migrating) already(ctx context.Context, t *chosen) error {
+	old := 0
+	_, err := stages.Check(ctx, []stages.Input{t.in}, stages.CheckOptions{
+		Workers: m.o.jobs,
+		Each: func(_ *format.Token, r *format.Record) {
+			for _, f := range r.Details.Findings {
+				if f.Kind == "format" {
+					old++
+					m.report.finding(t.in.Name.String(), r.Name.String(), f)
+				}
+			}
+		},
+		Problem: m.unopened,
+	})
+	if err != nil {
+		return err
+	}
+	if old > 0 && m.o.what == toFIPS {
+		return failedf("take these objects from an archive of before, or put the old token back and migrate that",
+			"token %s is in the new format, and %s of it in the old one, under a master key that it no longer has: an earlier migration lost them", quote(t.path), count(uint64(old), "object"))
+	}
+	if m.o.what == toFIPS {
+		m.report.result("%s is in the new format already", t.target)
+	} else {
+		m.report.result("%s is in this byte order already", t.target)
+	}
+	return nil
+}
+
+// configure sets the tokversion of tokens that are in the new format.
+func (m *migrating) configure(slots []int) error {
+	changed, err := m.config.SetNewest(slots, m.o.dryRun)
+	if err != nil {
+		return left(err, "nothing was changed")
+	}
+	if changed {
+		m.tellConfiguration("tokversion = 3.12")
+	}
+	return nil
+}
+
+func (m *migrating) tellConfiguration(what string) {
+	verb := "has now"
+	if m.o.dryRun {
+		verb = "would get"
+	}
+	m.report.result("%s %s %s", quote(m.o.config), verb, what)
+}
+
+// backUp archives the tokens as they are, and reads the archive back.
+func (m *migrating) backUp(ctx context.Context, moves []stages.Move) error {
+	var inputs []stages.Input
+	for _, mv := range moves {
+		inputs = append(inputs, mv.Input)
+	}
+	o := createOptions{file: m.o.archive, dryRun: m.o.dryRun, to: m.o.to}
+	if err := outside(m.session, o.file, inputs); err != nil {
+		return err
+	}
+	out, err := openCreated(m.session, o)
+	if err != nil {
+		return err
+	}
+	defer out.abandon()
+	options := archiveOptions(m.session, o)
+	options.Each = nil
+	sum, err := stages.Archive(ctx, out, inputs, options)
+	if err == nil && (sum.Tokens != uint64(len(inputs)) || len(sum.Unstable) > 0) {
+		err = failedf("", "not all tokens could be read at rest")
+	}
+	if err == nil && !m.o.dryRun {
+		if err = out.Sync(); err == nil {
+			_, err = stages.VerifyFrames(ctx, out.reread())
+		}
+	}
+	if err == nil {
+		err = out.commit()
+	}
+	if err != nil {
+		return left(fmt.Errorf("the archive: %w", err), out.untouched())
+	}
+	m.report.result("%s", archivedBefore(m.o, sum))
+	return nil
+}
+
+func archivedBefore(o *migrateOptions, sum *stages.Summary) string {
+	verb := "archived"
+	if o.dryRun {
+		verb = "would archive"
+	}
+	return fmt.Sprintf("%s %s, %s, %s as before into %s", verb, count(sum.Tokens, "token"), count(sum.Objects, "object"), size(sum.Bytes), quote(o.archive))
+}
+
+// move brings the tokens into the new form and puts them in place.
+func (m *migrating) move(ctx context.Context, moves []stages.Move, slots []int, configured bool) error {
+	var inputs []stages.Input
+	for _, mv := range moves {
+		inputs = append(inputs, mv.Input)
+	}
+	m.showProgress(m.listed(ctx, inputs, selection{}))
+	var committed []string
+	foreign := 0
+	sum, err := stages.Migrate(ctx, moves, stages.MigrateOptions{
+		Workers: m.o.jobs,
+		DryRun:  m.o.dryRun,
+		Each: m.counted(func(t *format.Token, r *format.Record) {
+			if r.Kind == format.KindForeign {
+				foreign++
+			}
+			m.archived(t, r)
+		}),
+		Note:    func(t *format.Token, message string) { m.report.note(t.Name.String(), message) },
+		Finding: func(t *format.Token, f format.Finding) { m.report.finding(t.Name.String(), "", f) },
+		Ready: func() (func() error, error) {
+			changed, err := m.config.SetNewest(slots, false)
+			if err != nil {
+				return nil, err
+			}
+			return func() error {
+				if !changed {
+					return nil
+				}
+				_, err := m.config.SetBack(slots, false)
+				return err
+			}, nil
+		},
+		Committed: func(t *format.Token) {
+			m.report.changed = true
+			committed = append(committed, t.Name.String())
+		},
+	})
+	m.note(sum)
+	m.summary.Generation, m.summary.Restores = nil, nil // there is no archive
+	m.summary.Committed, m.summary.DryRun = committed, m.o.dryRun
+	var part *stages.PartError
+	if errors.As(err, &part) {
+		return m.partway(part)
+	}
+	if err != nil {
+		return left(err, "nothing was changed")
+	}
+	if foreign > 0 {
+		m.report.note(filepath.Base(moves[0].Path), fmt.Sprintf("files that are not the library's, such as what a crash left, were taken along as they are: %d", foreign))
+	}
+	verb := "migrated"
+	if m.o.what != toFIPS {
+		verb = "recoded"
+	}
+	if m.o.dryRun {
+		verb = "would be " + verb + ", every one of them opens and can be converted"
+	}
+	if configured {
+		m.tellConfiguration("tokversion = 3.12")
+	}
+	m.report.result("%s, %s, %s: %s%s", count(sum.Tokens, "token"), count(sum.Objects, "object"), size(sum.Bytes), verb, m.report.withFindings())
+	return nil
+}
+
+// partway says of a stop after a change what to run again.
+func (m *migrating) partway(part *stages.PartError) error {
+	said := "nothing is in its place, and the configuration may name the new format"
+	if len(part.Done) > 0 {
+		said = "in the new form: " + quoteAll(part.Done)
+	}
+	if part.Half != "" {
+		said += "; " + quote(part.Half) + " is not as it was, and the next run clears up"
+	}
+	return &failure{code: exitPartway, err: part, left: said, todo: "when that is mended, run it again, or take it back with tokar migrate undo"}
+}
+
+// scrub removes the old PIN hashes.
+func (m *migrating) scrub(ctx context.Context, tokens []*chosen) error {
+	for _, t := range tokens {
+		if m.o.dryRun && t.recoder != nil && m.o.what == toFIPS {
+			continue // what would be migrated has none
+		}
+		dirty, err := m.backend.Scrub(ctx, t.in.Location, m.o.dryRun)
+		if err != nil {
+			return left(err, "its NVTOK.DAT is as it was")
+		}
+		switch {
+		case !dirty:
+			m.report.result("%s holds no PIN hashes of the old format", t.target)
+		case m.o.dryRun:
+			m.report.result("%s holds PIN hashes of the old format, which would go", t.target)
+		default:
+			m.report.changed = true
+			m.report.result("%s no longer holds PIN hashes of the old format; copies of NVTOK.DAT from before do", t.target)
+		}
+	}
+	return nil
+}
+
+// asks says whether there is a terminal to ask on.
+func (s *session) asks() bool {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err == nil {
+		tty.Close()
+	}
+	return err == nil
+}
+
+// confirm asks on the terminal whether to go on; only y and yes do.
+func (s *session) confirm(question string) error {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer tty.Close()
+	defer s.screen.hold()()
+	fmt.Fprintf(tty, "%s [y/N] ", question)
+	type answer struct {
+		line []byte
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		line, err := typedLine(tty)
+		got <- answer{line, err}
+	}()
+	select {
+	case a := <-got:
+		if a.err != nil {
+			return a.err
+		}
+		if word := strings.ToLower(strings.TrimSpace(string(a.line))); word != "y" && word != "yes" {
+			return failedf("", "the answer was not yes")
+		}
+		return nil
+	case <-s.ctx.Done():
+		fmt.Fprintln(tty)
+		return context.Cause(s.ctx)
+	}
+}

@@ -1,0 +1,81 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"tokar/backends"
+	"tokar/stages"
+)
+
+// undo puts back what migrations kept: the tokens first, then the
+// configuration. A token of the new format under a configuration of the old one
+// would be written over at the next login; the other way round the library
+// shows no token, and touches nothing.
+func (m *migrating) undo(ctx context.Context) error {
+	var list []target
+	for _, t := range m.targets {
+		if len(m.o.slots) > 0 || m.kept(t) {
+			list = append(list, t)
+		}
+	}
+	if len(list) == 0 {
+		return left(failedf("", "no token has a copy that a migration kept"), "nothing was changed")
+	}
+	if !m.o.yes && !m.o.dryRun {
+		var what []string
+		for _, t := range list {
+			what = append(what, t.String())
+		}
+		if err := m.confirm(fmt.Sprintf("Put back the old %s?", strings.Join(what, ", "))); err != nil {
+			return left(err, "nothing was changed")
+		}
+	}
+	var done []string
+	var older []target
+	for _, t := range list {
+		name := filepath.Base(t.path)
+		put, err := m.backend.Undo(ctx, t.dir, name, backends.UndoOptions{
+			DryRun: m.o.dryRun, Force: m.o.force,
+			Note: func(message string) { m.report.note(name, message) },
+		})
+		if err != nil && len(done) > 0 {
+			err = &stages.PartError{Done: done, Err: err}
+		}
+		if err != nil {
+			return left(err, "the configuration is as it was")
+		}
+		if put.Older {
+			older = append(older, t)
+		}
+		if !put.Done {
+			m.report.result("%s was put back already", t)
+			continue
+		}
+		done = append(done, name)
+		m.report.changed = !m.o.dryRun
+		verb := "is"
+		if m.o.dryRun {
+			verb = "would be"
+		}
+		m.report.result("%s %s again as it was before the migration", t, verb)
+	}
+	changed, err := m.config.SetBack(numbers(older), m.o.dryRun)
+	if err != nil {
+		err = fmt.Errorf("the tokens are put back, the configuration is not: %w", err)
+		return &failure{code: exitPartway, err: err, todo: "run it again"}
+	}
+	if changed {
+		m.tellConfiguration("the tokversion of before")
+	}
+	return nil
+}
+
+// kept says whether a migration kept a copy of the token.
+func (m *migrating) kept(t target) bool {
+	_, err := os.Lstat(t.path + "_BAK")
+	return err == nil
+}
