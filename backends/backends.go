@@ -34,7 +34,7 @@ var ErrNotKept = errors.New("the PINs of today cannot be kept")
 var ErrLacking = errors.New("nobody could log in to it")
 
 // ErrOldCopy: the old token of an earlier restore is still kept.
-var ErrOldCopy = errors.New("the old copy of an earlier run is there")
+var ErrOldCopy = errors.New("an earlier restore's old copy is there")
 
 // ErrNoToken: no token stands where one is to be mended.
 var ErrNoToken = errors.New("no token is there")

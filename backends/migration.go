@@ -10,9 +10,6 @@ import (
 // ErrAlready: the token is in the wanted form.
 var ErrAlready = errors.New("it is in that form already")
 
-// ErrPIN: a PIN is not the token's.
-var ErrPIN = errors.New("wrong PIN")
-
 // Migrater is a kind of token whose files have an older and a newer format, and
 // a configuration that says which each slot's token is in.
 type Migrater interface {
@@ -58,6 +55,9 @@ type UndoOptions struct {
 	Force  bool // though objects have changed since
 	Note   func(message string)
 }
+
+// ErrKept: what an earlier migration, or its undoing, has kept is still there.
+var ErrKept = errors.New("what an earlier migration kept is there")
 
 // Undone is what became of a token.
 type Undone struct {

@@ -165,6 +165,8 @@ func todo(err error) string {
 		return "take an older archive, or restore single objects; --damaged restores what is damaged as it is"
 	case errors.Is(err, backends.ErrChanged):
 		return "--force undoes it all the same; what has changed is then in NAME_MIGRATED only"
+	case errors.Is(err, backends.ErrKept):
+		return "see what of it is still needed, then remove or rename it; or put it back with tokar migrate undo"
 	case errors.Is(err, backends.ErrOldCopy):
 		return "see what of it is still needed, then remove or rename it"
 	}

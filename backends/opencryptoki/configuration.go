@@ -110,7 +110,7 @@ func (c *configuration) SetNewest(slots []int, dryRun bool) (changed bool, err e
 	case err != nil:
 		return false, err
 	case !bytes.Equal(kept, c.data):
-		return false, fmt.Errorf("%s: %w", c.backup(), backends.ErrOldCopy)
+		return false, fmt.Errorf("%s: %w", c.backup(), backends.ErrKept)
 	}
 	if dryRun {
 		return true, nil

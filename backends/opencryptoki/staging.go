@@ -274,7 +274,11 @@ func (s *staging) mayTouch() error {
 	}
 	defer unix.Close(parent)
 	if old := s.keptAs(); exists(parent, old) {
-		return fmt.Errorf("%s: %w", old, backends.ErrOldCopy)
+		kept := backends.ErrOldCopy
+		if s.o.Recoded {
+			kept = backends.ErrKept
+		}
+		return fmt.Errorf("%s: %w", old, kept)
 	}
 	if err := s.movable(parent); err != nil {
 		return err

@@ -100,7 +100,7 @@ func (u *undo) run(ctx context.Context) (done bool, err error) {
 		return true, u.step(func() error { return u.rename(u.bak, u.side) })
 	}
 	if aside {
-		return false, fmt.Errorf("%s: %w", u.side, backends.ErrOldCopy)
+		return false, fmt.Errorf("%s: %w", u.side, backends.ErrKept)
 	}
 	if what := changedSince(now.standing, old.standing); what != "" {
 		if !u.force {
