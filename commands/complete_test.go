@@ -21,7 +21,7 @@ func TestComplete(t *testing.T) {
 	}{
 		{"k", "", 0, "keygen"},
 		{"d", "", 0, "diff d"},
-		{"m", "", 0, ""}, // man is for make install
+		{"m", "", 0, "migrate"}, // man is for make install
 		{"__", "", 0, ""},
 		{"--v", "", 0, "--version"},
 		{"help ver", "", 0, "verify version"},

@@ -12,7 +12,9 @@ func TestHelpExamples(t *testing.T) {
 		"cp -rp swtok $W/mnt/a; cp -rp swtok $W/mnt/b; cp -rp swtok $W/mnt/copy\n" +
 		"[ -e $W/.ssh/id_ed25519 ] || { mkdir -p $W/.ssh; ssh-keygen -q -t ed25519 -N '' -f $W/.ssh/id_ed25519; }\n" +
 		"mkdir -p $W/.zsh/completions $W/.config/fish/completions\n" +
-		"printf 01234567 >user.pin\n" +
+		"printf 01234567 >user.pin; printf 76543210 >so.pin; chmod 600 *.pin\n" +
+		"mkdir -p $W/etc/opencryptoki; export PKCS_APP_STORE=$W/var/lib/opencryptoki\n" +
+		"printf 'version v\nslot 3 {\n  stdll = libpkcs11_sw.so\n}\n' >$W/etc/opencryptoki/opencryptoki.conf\n" +
 		"cp restore.key.pub escrow.key.pub; cp host7.tokar $W/bucket\n",
 		at: map[string]string{
 			"tokar x":        "rm -rf dir/*.tokar-old",

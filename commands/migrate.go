@@ -25,11 +25,11 @@ func migrateCommand() *command {
 		name:     "migrate",
 		summary:  "bring openCryptoki tokens into the 3.12 (FIPS) format, and back",
 		synopsis: "fips|undo [flags]",
-		examples: `tokar migrate fips -n --config /etc/opencryptoki/opencryptoki.conf
-tokar migrate fips --yes --pin file:user.pin --so-pin file:so.pin --slot 3 --archive before.tokar -R restore.key.pub
-tokar migrate undo --slot 3
-tokar migrate --scrub --slot 3
-tokar migrate --byte-order little --slot 3 --datastore swtok`,
+		examples: `tokar migrate fips -n -c /etc/opencryptoki --pin file:user.pin --so-pin file:so.pin
+tokar migrate fips --yes --slot 3 --config /etc/opencryptoki/opencryptoki.conf --pin file:user.pin --so-pin file:so.pin --archive before.tokar -R restore.key.pub
+tokar migrate --scrub --yes --slot 3 -c /etc/opencryptoki
+tokar migrate undo --yes --slot 3 -c /etc/opencryptoki
+tokar migrate --byte-order big --yes --slot 3 -c /etc/opencryptoki --pin file:user.pin`,
 		text: `fips does what pkcstok_migrate does, for Soft, ICA, CCA and EP11 tokens: every
 object is decrypted, proved and encrypted anew under a new master key, beside the
 token; then the configuration gets tokversion = 3.12, and the new token takes the
