@@ -71,7 +71,7 @@ func (x *Index) take() *openChunk {
 
 // close encodes a chunk and makes room for the token's next one.
 func (c *openChunk) close() Chunk {
-	body := be.AppendUint32(nil, c.token)
+	body := be.AppendUint32(make([]byte, 0, 4+c.table.size()), c.token)
 	body = c.table.append(body)
 	chunk := Chunk{
 		Token:  c.token,

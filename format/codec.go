@@ -118,11 +118,13 @@ func (c *Compressor) unpack(dst, packed []byte, codec Codec, n int) ([]byte, err
 		if !oneZstdFrame(packed) {
 			return dst, bad
 		}
-		// The capacity is the limit, so that nothing unpacks to more than it says.
-		if cap(dst)-len(dst) < n {
-			dst = slices.Grow(dst, n+n/64) // others of about that size follow
+		// The capacity is the limit, so that nothing unpacks to more than it says,
+		// but for what the decoder wants behind it, to copy by blocks of 16.
+		const slack = 16
+		if cap(dst)-len(dst) < n+slack {
+			dst = slices.Grow(dst, n+n/64+slack) // others of about that size follow
 		}
-		out, err := c.dec.DecodeAll(packed, dst[:len(dst):len(dst)+n])
+		out, err := c.dec.DecodeAll(packed, dst[:len(dst):len(dst)+n+slack])
 		if err != nil || len(out) != len(dst)+n {
 			return dst, bad
 		}

@@ -1,9 +1,6 @@
 package format
 
-import (
-	"math/bits"
-	"slices"
-)
+import "math/bits"
 
 // Details is what a record says of its object besides the fixed header. It
 // stands in clear in the metadata of a record that is not wrapped, and before
@@ -64,7 +61,7 @@ func (d *Details) Append(b []byte, def Attr) []byte {
 	return b
 }
 
-// Decode reads details that Append wrote; nothing of d is part of b.
+// Decode reads details that Append wrote. Label and ID stay in b.
 func (d *Details) Decode(b []byte, def Attr) error {
 	*d = Details{KeyType: ClassNone}
 	attr := def
@@ -77,9 +74,9 @@ func (d *Details) Decode(b []byte, def Attr) error {
 		case tagKeyType:
 			d.KeyType, err = f.u32()
 		case tagLabel:
-			d.Label = slices.Clone(f.value)
+			d.Label = f.value
 		case tagID:
-			d.ID = slices.Clone(f.value)
+			d.ID = f.value
 		case tagMode:
 			attr.Mode, err = f.u32()
 		case tagUID:

@@ -78,7 +78,8 @@ func (d *FrameDirectory) Counts() Counts { return d.counts }
 
 // Bytes is the whole directory, entries and tail.
 func (d *FrameDirectory) Bytes() []byte {
-	b := append(append([]byte(nil), d.entries...), d.tail...)
+	b := make([]byte, 0, len(d.entries)+len(d.tail)+8*len(d.superseded))
+	b = append(append(b, d.entries...), d.tail...)
 	for _, seq := range d.superseded {
 		b = be.AppendUint64(b, seq)
 	}

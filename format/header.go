@@ -261,7 +261,10 @@ func readN(r io.Reader, b []byte, n int) ([]byte, error) {
 	for n > 0 {
 		m := min(n, step)
 		start := len(b)
-		b = slices.Grow(b, m)[:start+m] // not cleared: it is read over
+		if cap(b)-start < m {
+			b = slices.Grow(b, m+m/16) // others of about that size follow
+		}
+		b = b[:start+m] // not cleared: it is read over
 		if _, err := io.ReadFull(r, b[start:]); err != nil {
 			return nil, short(err)
 		}

@@ -12,8 +12,13 @@ type Ledger struct {
 	tokens uint32
 	names  map[string]bool
 	open   map[uint32]*openToken
+	spare  *openToken // closed: its maps for the next one
 	seed   maphash.Seed
 }
+
+// spareEntries is how many entries a token may have had whose maps are used
+// again: maps do not shrink.
+const spareEntries = 1 << 14
 
 type openToken struct {
 	entries   map[uint64]uint64 // hash of kind and name → sequence number of what stands
@@ -60,7 +65,11 @@ func (l *Ledger) openToken(r *Record) error {
 	}
 	l.tokens++
 	l.names[string(r.Name)] = true
-	l.open[r.Token] = &openToken{entries: map[uint64]uint64{}, gone: map[uint64]bool{}}
+	t := l.spare
+	if l.spare = nil; t == nil {
+		t = &openToken{entries: map[uint64]uint64{}, gone: map[uint64]bool{}}
+	}
+	l.open[r.Token] = t
 	return nil
 }
 
@@ -73,18 +82,20 @@ func (l *Ledger) closeToken(r *Record, t *openToken) error {
 		return badf(ErrMalformed, "token %d ends with %d of %d entries, not %d of %d", r.Token, t.live, t.all, e.Live, e.All)
 	}
 	delete(l.open, r.Token)
+	if len(t.entries) <= spareEntries {
+		clear(t.entries)
+		clear(t.gone)
+		*t = openToken{entries: t.entries, gone: t.gone}
+		l.spare = t
+	}
 	return nil
 }
 
 // hash tells entries apart. The seed is random for each run, so that nobody
-// can write an archive in which two names collide.
+// can write an archive in which two names collide. One name of two kinds is two
+// entries.
 func (l *Ledger) hash(r *Record) uint64 {
-	var h maphash.Hash
-	h.SetSeed(l.seed)
-	h.WriteByte(byte(r.Kind >> 8))
-	h.WriteByte(byte(r.Kind))
-	h.Write(r.Name)
-	return h.Sum64()
+	return maphash.Bytes(l.seed, r.Name) ^ uint64(r.Kind)
 }
 
 func (t *openToken) add(r *Record, key uint64) error {

@@ -1,6 +1,11 @@
 package format
 
-import "slices"
+import (
+	"encoding/binary"
+	"slices"
+)
+
+var le = binary.LittleEndian // of words in which bytes change places
 
 // A table is how headers of records stand in data blocks and index chunks:
 //
@@ -18,6 +23,9 @@ type table struct {
 	count                 int
 	last                  uint64
 }
+
+// tableHead is what stands before the headers.
+const tableHead = 12
 
 func (t *table) reset() {
 	*t = table{rows: t.rows[:0], names: t.names[:0], metadata: t.metadata[:0], lengths: t.lengths[:0]}
@@ -37,6 +45,9 @@ func (t *table) add(r *Record) {
 	t.count++
 }
 
+// size is how many bytes append adds.
+func (t *table) size() int { return tableHead + len(t.rows) + len(t.names) + len(t.metadata) }
+
 // append encodes the table.
 func (t *table) append(b []byte) []byte {
 	b = be.AppendUint32(b, uint32(t.count))
@@ -44,7 +55,7 @@ func (t *table) append(b []byte) []byte {
 	b = be.AppendUint32(b, uint32(len(t.metadata)))
 	start := len(b)
 	b = append(b, t.rows...) // for the room
-	transpose(b[start:], t.rows, HeaderSize)
+	transpose(b[start:], t.count, t.rows, HeaderSize, t.count, HeaderSize)
 	start = len(b)
 	b = append(b, t.names...)
 	transposeNames(b[start:], t.names, t.lengths, false)
@@ -54,19 +65,20 @@ func (t *table) append(b []byte) []byte {
 // transposeNames writes to dst byte 0 of every name that has one, then byte 1 of
 // every name that has one, and so on; or back.
 func transposeNames(dst, src []byte, lengths []uint16, back bool) {
-	type name struct{ at, end int }
-	left := make([]name, len(lengths))
-	at := 0
-	for i, n := range lengths {
-		left[i] = name{at, at + int(n)}
-		at += int(n)
+	type name struct{ at, end uint32 }
+	var room [256]name // for the usual block
+	left := slices.Grow(room[:0], len(lengths))
+	at := uint32(0)
+	for _, n := range lengths {
+		if n > 0 {
+			left = append(left, name{at, at + uint32(n)})
+		}
+		at += uint32(n)
 	}
 	for k := 0; len(left) > 0; {
-		longer := left[:0]
-		for _, l := range left {
-			if l.at == l.end {
-				continue
-			}
+		ended := false
+		for i := range left {
+			l := &left[i]
 			if back {
 				dst[l.at] = src[k]
 			} else {
@@ -74,21 +86,60 @@ func transposeNames(dst, src []byte, lengths []uint16, back bool) {
 			}
 			k++
 			l.at++
-			longer = append(longer, l)
+			ended = ended || l.at == l.end
 		}
-		left = longer
+		if ended {
+			left = slices.DeleteFunc(left, func(l name) bool { return l.at == l.end })
+		}
 	}
 }
 
-// transpose writes byte i of every row, for each i, to dst.
-func transpose(dst, rows []byte, width int) {
-	n := len(rows) / width
-	for i := range width {
-		plane := dst[i*n : (i+1)*n]
-		for j := range plane {
-			plane[j] = rows[j*width+i]
+// transpose writes byte j of each row in src to row j of dst. Both have their
+// rows so many bytes apart.
+func transpose(dst []byte, dstWidth int, src []byte, srcWidth, rows, columns int) {
+	for i := 0; i < rows; i += 8 {
+		for j := 0; j < columns; j += 8 {
+			if i+8 <= rows && j+8 <= columns {
+				transpose8(dst[j*dstWidth+i:], dstWidth, src[i*srcWidth+j:], srcWidth)
+				continue
+			}
+			for k := i; k < min(i+8, rows); k++ {
+				for l := j; l < min(j+8, columns); l++ {
+					dst[l*dstWidth+k] = src[k*srcWidth+l]
+				}
+			}
 		}
 	}
+}
+
+// transpose8 is transpose of 8 by 8 bytes: it exchanges the quarters of the
+// square that are not on its diagonal, then those of each quarter, and theirs.
+func transpose8(dst []byte, dstWidth int, src []byte, srcWidth int) {
+	row := func(i int) uint64 { return le.Uint64(src[i*srcWidth:]) }
+	a, b, c, d, e, f, g, h := row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)
+	const four, two, one = 0xffffffff, 0xffff0000ffff, 0xff00ff00ff00ff
+	a, e = exchange(a, e, 32, four)
+	b, f = exchange(b, f, 32, four)
+	c, g = exchange(c, g, 32, four)
+	d, h = exchange(d, h, 32, four)
+	a, c = exchange(a, c, 16, two)
+	b, d = exchange(b, d, 16, two)
+	e, g = exchange(e, g, 16, two)
+	f, h = exchange(f, h, 16, two)
+	a, b = exchange(a, b, 8, one)
+	c, d = exchange(c, d, 8, one)
+	e, f = exchange(e, f, 8, one)
+	g, h = exchange(g, h, 8, one)
+	for i, x := range [...]uint64{a, b, c, d, e, f, g, h} {
+		le.PutUint64(dst[i*dstWidth:], x)
+	}
+}
+
+// exchange gives x and y with the upper bytes of x, as mask has them after the
+// shift, and the lower ones of y in each other's place.
+func exchange(x, y uint64, shift int, mask uint64) (uint64, uint64) {
+	t := (x>>shift ^ y) & mask
+	return x ^ t<<shift, y ^ t
 }
 
 // decodeTable reads a table off b into recs, reusing it; metadata stay in b. It
@@ -106,25 +157,26 @@ func decodeTable(b []byte, recs []Record) ([]Record, []byte, error) {
 	if r.err != nil {
 		return nil, nil, r.err
 	}
-	recs = slices.Grow(recs, count) // whose headers are there
+	recs = slices.Grow(recs, count)[:count] // whose headers are there
 	lengths := make([]uint16, count)
 	total := 0
-	var row [HeaderSize]byte
+	const some = 64
+	var rows [some * HeaderSize]byte
 	last := uint64(0)
 	for j := range count {
-		for i := range HeaderSize {
-			row[i] = planes[i*count+j]
+		if j%some == 0 {
+			transpose(rows[:], HeaderSize, planes[j:], count, HeaderSize, min(some, count-j))
 		}
-		delta := be.Uint64(row[:])
+		row := rows[j%some*HeaderSize:][:HeaderSize]
+		delta := be.Uint64(row)
 		if j > 0 && delta == 0 || last+delta < last {
 			return nil, nil, badf(ErrMalformed, "sequence numbers that do not ascend")
 		}
 		last += delta
-		be.PutUint64(row[:], last)
+		be.PutUint64(row, last)
 		be.PutUint32(row[payloadAt:], be.Uint32(row[payloadAt:])+be.Uint32(row[sizeAt:]))
-		recs = append(recs, Record{})
 		rec := &recs[j]
-		n, err := rec.decodeHeader(row[:])
+		n, err := rec.decodeHeader(row)
 		if err != nil {
 			return nil, nil, err
 		}

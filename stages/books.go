@@ -25,6 +25,7 @@ type books struct {
 	order    frameOrder
 	offset   uint64
 	dirBytes []byte // what is left of the directory to compare
+	root     [32]byte
 	dirAt    uint64 // where it begins
 	endAt    uint64
 	ended    bool
@@ -69,15 +70,19 @@ func (s *books) data(b *Batch) error {
 		}
 	}
 	s.dir.AddData(b.FrameHeader, s.offset, len(b.Frame), b.Records, b.beside)
+	var info *format.Token
 	for i := range b.Records {
 		r := &b.Records[i]
 		if err := s.ledger.Add(r); err != nil {
 			return err
 		}
+		if i == 0 || r.Token != b.Records[i-1].Token {
+			info = s.tokens.info(r.Token)
+		}
 		s.due = append(s.due, s.index.Add(asArchived(b, i))...)
 		s.sum.add(r)
 		if s.taken != nil {
-			if err := s.taken(b, s.tokens.info(r.Token), r, i); err != nil {
+			if err := s.taken(b, info, r, i); err != nil {
 				return err
 			}
 		}
@@ -115,6 +120,7 @@ func (s *books) directory(b *Batch) error {
 			return err
 		}
 		s.dirBytes, s.dirAt = s.dir.Bytes(), s.offset
+		s.root = format.Root(s.dirBytes)
 	}
 	if len(b.front) == 0 || len(b.front) != min(len(s.dirBytes), format.DirPiece) || !bytes.HasPrefix(s.dirBytes, b.front) {
 		return malformed("%s does not list what stands before it", b.FrameHeader)
@@ -141,7 +147,7 @@ func (s *books) end(b *Batch) error {
 	if e.Counts != s.dir.Counts() {
 		return malformed("the end block counts other blocks than stand before it")
 	}
-	if e.Root != format.Root(s.dir.Bytes()) {
+	if e.Root != s.root {
 		return fmt.Errorf("%w: the end block proves other blocks than stand before it", format.ErrAuthentic)
 	}
 	s.endAt, s.ended = s.offset, true

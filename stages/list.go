@@ -50,21 +50,24 @@ func List(ctx context.Context, r io.Reader, o ListOptions) (*Summary, error) {
 func (l *lookup) list(ctx context.Context, o ListOptions) error {
 	ctx, cancel := context.WithCancel(ctx)
 	type chunk struct {
-		recs []format.Record
-		err  error
+		recs  []format.Record
+		table []byte // where their metadata stand
+		err   error
 	}
-	ready, spare := make(chan chunk), make(chan []format.Record, 2)
+	ready, spare := make(chan chunk), make(chan chunk, 2)
 	ahead := &lookup{opened: l.opened, at: l.at, base: l.base}
 	go func() {
 		defer close(ready)
 		for _, e := range l.dir.Index() {
 			var c chunk
 			select {
-			case c.recs = <-spare:
+			case c = <-spare:
 			default:
 			}
 			if c.err = ctx.Err(); c.err == nil {
+				ahead.table = c.table
 				c.recs, c.err = ahead.readChunk(e, c.recs)
+				c.table = ahead.table
 			}
 			select {
 			case ready <- c:
@@ -87,7 +90,7 @@ func (l *lookup) list(ctx context.Context, o ListOptions) error {
 		if err := l.listChunk(c.recs, o); err != nil {
 			return err
 		}
-		spare <- c.recs
+		spare <- c
 	}
 	return ctx.Err()
 }

@@ -193,12 +193,15 @@ func (l *lookup) listed(e format.DirEntry) ([]byte, error) {
 // place of those in recs.
 func (l *lookup) chunk(e format.DirEntry, recs []format.Record) ([]format.Record, error) {
 	recs, err := l.readChunk(e, recs)
+	l.table = nil // the records keep it
 	if err == nil {
 		err = l.describe(recs)
 	}
 	return recs, err
 }
 
+// readChunk is chunk of one that describes nothing yet. The records' metadata
+// stay in l.table.
 func (l *lookup) readChunk(e format.DirEntry, recs []format.Record) ([]format.Record, error) {
 	front, err := l.listed(e)
 	if err != nil {
@@ -207,7 +210,6 @@ func (l *lookup) readChunk(e format.DirEntry, recs []format.Record) ([]format.Re
 	if sha256.Sum256(front) != e.D {
 		return nil, fmt.Errorf("%w: %s is not the one that the directory lists", format.ErrAuthentic, e.FrameHeader)
 	}
-	l.table = nil // the records keep it
 	_, recs, err = format.DecodeChunk(recs, front)
 	if err != nil {
 		return nil, err

@@ -96,7 +96,7 @@ func (e *LockedError) Error() string {
 func (e *LockedError) Unwrap() error { return format.ErrNoKey }
 
 func open(ctx context.Context, r io.Reader, o OpenOptions, backend func(string) (backends.Backend, error)) (*opened, error) {
-	in := bufio.NewReaderSize(r, 64<<10)
+	in := bufio.NewReader(r) // for what is small; frames are read past it
 	h, err := format.ReadHeader(in)
 	if err != nil {
 		return nil, err

@@ -18,6 +18,9 @@ func (s *seal) Forward(_ context.Context, b *Batch) (err error) {
 }
 
 func (s *seal) Reverse(_ context.Context, b *Batch) (err error) {
+	if n := len(b.sealed.Sealed); cap(b.body) < n {
+		b.body = make([]byte, 0, n+n/16) // others of about that size follow
+	}
 	b.body, err = s.header.OpenFrame(b.body[:0], s.keys, &b.sealed)
 	return err
 }

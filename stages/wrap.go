@@ -75,14 +75,17 @@ func (s *wrap) Reverse(ctx context.Context, b *Batch) error {
 	if err := s.unwrap(b); err != nil {
 		return err
 	}
+	var t *tokenState
 	for i := range b.Records {
 		r := &b.Records[i]
 		if r.Kind.Descriptor() {
 			continue
 		}
-		t, err := s.tokens.get(ctx, r, b.ordinal)
-		if err != nil {
-			return err
+		if t == nil || t.number != r.Token {
+			var err error
+			if t, err = s.tokens.get(ctx, r, b.ordinal); err != nil {
+				return err
+			}
 		}
 		if err := splitDetails(r, t.info.Defaults); err != nil {
 			return err
