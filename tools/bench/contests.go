@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -21,6 +22,8 @@ const (
 	floorRead   = "floor: read"
 	floorSeal   = "floor: read, MAC, compress, seal"
 	floorWrite  = "floor: create, write, syncfs"
+	floorOpen   = "floor: read, open, unpack, MAC"
+	floorBoth   = "floor: and open private objects"
 	createSmall = "create, a token of 10 objects"
 )
 
@@ -32,8 +35,8 @@ func (b *bench) contests() []contest {
 	all := []contest{
 		{name: create, sides: append(b.create(), b.floor(floorRead, "read", "floor.read"), b.floor(floorSeal, "seal", "floor.seal")),
 			then: func() error { return b.said("floor.read", fmt.Sprintf("%d files, %d bytes\n", b.files, b.bytes)) }},
-		b.verify(verify, "verify.key"),
-		b.verify(verifyBoth, "restore.key"),
+		b.opening(b.verify(verify, "verify.key"), floorOpen),
+		b.opening(b.verify(verifyBoth, "restore.key"), floorBoth, "-private"),
 		b.list(),
 		b.oneObject(),
 		{name: createSmall, rounds: 3 * b.runs, sides: []side{
@@ -81,6 +84,22 @@ func (b *bench) verify(name, key string) contest {
 	own := b.always(pipeline{{b.tokar, "verify", "-i", key, "-f", "archive.tokar"}}, "")
 	return contest{name: name, sides: []side{{who: yardstick, job: reading}, {who: tokar, job: own}},
 		then: func() error { return b.refused("archive.tokar", own) }}
+}
+
+// opening puts beside a verify the least that it can cost, on what floor sealed
+// in the first contest.
+func (b *bench) opening(c contest, who string, flags ...string) contest {
+	args := append(program{filepath.Join(b.bin, "floor"), "open"}, flags...)
+	least := b.always(pipeline{append(args, "floor.seal")}, "floor.open")
+	c.sides = append(c.sides, side{who: who, job: least})
+	then := c.then
+	c.then = func() error {
+		if err := b.said("floor.open", fmt.Sprintf("%d files, %d bytes\n", b.files, b.bytes)); err != nil {
+			return err
+		}
+		return errors.Join(b.refused("floor.seal", least), then())
+	}
+	return c
 }
 
 func (b *bench) list() contest {

@@ -1,14 +1,15 @@
 // Floor does to a tree of tokens the least that any implementation must, so
 // that a measurement can say how far from it tokar is. It is no archiver: it
-// checks nothing, keeps no order, writes no index, and nothing can read back
-// what it writes.
+// keeps no names and no order, writes no index, and whoever has it has its keys.
 //
 //	floor read [-ahead N] TREE    open, fstat, read and close every file, in two threads
 //	floor seal TREE >FILE         and HMAC-SHA-256 of each, AES-256-GCM of private objects,
 //	                              zstd at its fastest of the rest, AES-256-GCM of each block
+//	floor open [-private] FILE    the same backwards, in two threads: open each block, unpack it,
+//	                              compare the MACs; with -private open private objects too
 //	floor write -size N TREE DIR  create, write and close a file of N bytes for each name, then one syncfs
 //
-// The first and the last say on stdout how many files and bytes it was.
+// All but seal say on stdout how many files and bytes it was.
 package main
 
 import (
@@ -29,13 +30,14 @@ func main() {
 }
 
 func run(args []string) error {
-	usage := fmt.Errorf("usage: floor read [-ahead N] TREE | floor seal TREE | floor write -size N TREE DIR")
+	usage := fmt.Errorf("usage: floor read [-ahead N] TREE | floor seal TREE | floor open [-private] FILE | floor write -size N TREE DIR")
 	if len(args) == 0 {
 		return usage
 	}
 	flags := flag.NewFlagSet("floor", flag.ContinueOnError)
 	ahead := flags.Int("ahead", 1, "files to open and ask the kernel for before the first of them is read")
 	size := flags.Int("size", 0, "bytes in each file written")
+	private := flags.Bool("private", false, "open private objects too")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -44,6 +46,8 @@ func run(args []string) error {
 		return read(flags.Arg(0), *ahead, nil)
 	case args[0] == "seal" && flags.NArg() == 1:
 		return read(flags.Arg(0), *ahead, newSealer)
+	case args[0] == "open" && flags.NArg() == 1:
+		return open(flags.Arg(0), *private)
 	case args[0] == "write" && flags.NArg() == 2 && *size > 0:
 		return write(flags.Arg(0), flags.Arg(1), *size)
 	}
