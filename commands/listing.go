@@ -3,6 +3,7 @@ package commands
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -62,12 +63,18 @@ func appendRow(b []byte, t *format.Token, r *format.Record, long bool) []byte {
 	return b
 }
 
-// quoted quotes what stands in b from start on, if that is needed.
+// quoted quotes what stands in b from start on, if that is needed; of words with
+// blanks between them it makes no string.
 func quoted(b []byte, start int) []byte {
+	blank := false
 	for _, c := range b[start:] {
-		if c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
+		if c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
 			return append(b[:start], quote(string(b[start:]))...)
 		}
+		blank = blank || c == ' '
+	}
+	if blank {
+		b = append(slices.Insert(b, start, '"'), '"')
 	}
 	return b
 }

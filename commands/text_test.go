@@ -107,3 +107,12 @@ func TestWorst(t *testing.T) {
 		}
 	}
 }
+
+// TestQuoted: what stands in a row is quoted as it is anywhere else.
+func TestQuoted(t *testing.T) {
+	for _, text := range []string{"plain", "two words", " ", "a \"b\"", `back\slash`, "tab\there", "\x7f", "ä", "ends ", "\"", "with \x00 zero"} {
+		if got, want := string(quoted([]byte("row "+text), 4)), "row "+quote(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

@@ -106,7 +106,8 @@ func verify(ctx context.Context, s *session, o verifyOptions) error {
 // marked names an entry that its flags say something of, where the findings that
 // go with them are wrapped and the key at hand is a verifier's.
 func (s *session) marked(t *format.Token, r *format.Record) {
-	if t == nil || r.Kind.Descriptor() || len(r.Details.Findings) > 0 {
+	const marks = format.Damaged | format.Unlisted | format.Vanished | format.Refused
+	if r.Flags&marks == 0 || t == nil || r.Kind.Descriptor() || len(r.Details.Findings) > 0 {
 		return
 	}
 	for _, m := range [...]struct {

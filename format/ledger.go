@@ -99,19 +99,23 @@ func (l *Ledger) hash(r *Record) uint64 {
 }
 
 func (t *openToken) add(r *Record, key uint64) error {
-	earlier, repeated := t.entries[key]
-	switch {
-	case repeated && r.Supersedes == NoSeq:
-		return badf(ErrMalformed, "record %d repeats %q", r.Seq, r.Name)
-	case !repeated && r.Supersedes != NoSeq, repeated && r.Supersedes != earlier:
-		return badf(ErrMalformed, "record %d supersedes %d, which is not what stands for %q", r.Seq, r.Supersedes, r.Name)
+	if r.Supersedes == NoSeq {
+		n := len(t.entries)
+		if t.entries[key] = r.Seq; len(t.entries) == n {
+			return badf(ErrMalformed, "record %d repeats %q", r.Seq, r.Name)
+		}
+	} else {
+		earlier, repeated := t.entries[key]
+		if !repeated || r.Supersedes != earlier {
+			return badf(ErrMalformed, "record %d supersedes %d, which is not what stands for %q", r.Seq, r.Supersedes, r.Name)
+		}
+		t.entries[key] = r.Seq
+		if !t.gone[earlier] {
+			t.live--
+		}
+		delete(t.gone, earlier)
 	}
-	t.entries[key] = r.Seq
 	t.all++
-	if repeated && !t.gone[earlier] {
-		t.live--
-	}
-	delete(t.gone, earlier)
 	if r.Flags&Vanished != 0 {
 		t.gone[r.Seq] = true
 	} else {
