@@ -38,7 +38,7 @@ func TestAttributeFaults(t *testing.T) {
 		t.Skip("runs a tokar of its own, so that -short has nothing new")
 	}
 	const setting = "fchmod,fchmodat,fchown,fchownat,utimensat,fsetxattr"
-	for name, s := range restores(t, newRig(t), "swtok new", "swtok over", "swtok single") {
+	for name, s := range restores(t, newRig(t), "swtok new", "swtok over", "swtok single", "swtok repaired", "newtok repaired, state too") {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			was := modes(t, filepath.Join(s.home, "source", "swtok"))

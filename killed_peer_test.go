@@ -24,7 +24,7 @@ func TestPeerKilled(t *testing.T) {
 	}
 	r := newRig(t)
 	const token, pin = "swtok", "01234567"
-	for name, s := range restores(t, r, "swtok new", "swtok over", "swtok single") {
+	for name, s := range restores(t, r, "swtok new", "swtok over", "swtok single", "swtok repaired") {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			left := t.TempDir() // the session sees no other's memory

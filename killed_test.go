@@ -49,7 +49,7 @@ func TestKilledTwice(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs a tokar of its own, so that -short has nothing new")
 	}
-	for name, s := range restores(t, newRig(t), "swtok new", "swtok over", "swtok over, two renames", "swtok single") {
+	for name, s := range restores(t, newRig(t), "swtok new", "swtok over", "swtok over, two renames", "swtok single", "swtok repaired") {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pairs, new := 0, false

@@ -22,7 +22,8 @@ type restore struct {
 	begin    string            // what is restored into, as it is before
 	old, new map[string]string // tokens by name, as tree tells of them; "" is none
 	runs     int
-	single   bool // one object into a token that is there
+	command  string
+	single   bool // one object into a token that is there, or a repair
 	gap      bool // for a moment nothing may stand there
 	each     int  // disturb it at every so many points
 }
@@ -54,12 +55,18 @@ var touched = regexp.MustCompile(`(?m)^((?:\.|TOK_OBJ|TOK_OBJ/OBJ\.IDX|NVTOK\.DA
 // is new.
 func newRestore(t *testing.T, r *rig, tokens []string, live func(t *testing.T, token, dir string), flags ...string) *restore {
 	t.Helper()
+	return newRun(t, r, "extract", tokens, live, flags...)
+}
+
+func newRun(t *testing.T, r *rig, command string, tokens []string, live func(t *testing.T, token, dir string), flags ...string) *restore {
+	t.Helper()
 	home := quickDir(t)
 	source, archive := filepath.Join(home, "source"), filepath.Join(home, "archive")
 	s := &restore{
 		rig: r, tokens: tokens, home: home, begin: filepath.Join(home, "begin"),
-		args: append([]string{"-i", r.key, "-f", archive}, flags...),
-		each: 1, old: map[string]string{}, new: map[string]string{}, single: live != nil && slices.ContainsFunc(flags, isObject),
+		args:    append([]string{"-i", r.key, "-f", archive}, flags...),
+		command: command, each: 1, old: map[string]string{}, new: map[string]string{},
+		single: live != nil && (command == "repair" || slices.ContainsFunc(flags, isObject)),
 	}
 	if err := os.Mkdir(s.begin, 0o755); err != nil {
 		t.Fatal(err)
@@ -98,7 +105,7 @@ func (s *restore) fresh(t *testing.T) string {
 
 // into is tokar's command line.
 func (s *restore) into(dir string) []string {
-	return append([]string{"extract", "-C", dir}, s.args...)
+	return append([]string{s.command, "-C", dir}, s.args...)
 }
 
 // stand counts the tokens in dir that are old, and those that are new. One that

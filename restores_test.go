@@ -33,6 +33,8 @@ func restores(t *testing.T, r *rig, only ...string) map[string]*restore {
 			return newRestore(t, r, one, lacking, token+"/"+objectNames(t, from)[1])
 		}
 	}
+	kinds["swtok repaired"] = func() *restore { return newRun(t, r, "repair", []string{"swtok"}, spoilt, "swtok") }
+	kinds["newtok repaired, state too"] = func() *restore { return newRun(t, r, "repair", []string{"newtok"}, spoiltWhole, "newtok") }
 	all := map[string]*restore{}
 	for name, prepare := range kinds {
 		if len(only) > 0 && !slices.Contains(only, name) {
@@ -40,7 +42,7 @@ func restores(t *testing.T, r *rig, only ...string) map[string]*restore {
 		}
 		s := prepare()
 		switch name {
-		case "newtok new", "newtok over", "two over", "swtok over, two renames":
+		case "swtok repaired", "newtok repaired, state too", "newtok new", "newtok over", "two over", "swtok over, two renames":
 			s.each = 3
 		case "newtok single", "swtok over, not kept":
 			s.each = 2
@@ -133,6 +135,36 @@ func lacking(t *testing.T, token, dir string) {
 		}
 	} else if token == "swtok" {
 		t.Fatal("NVTOK.DAT has another next name")
+	}
+}
+
+// spoilt makes of a token one that is damaged: an object is cut, another gone, and
+// OBJ.IDX has a line too many.
+func spoilt(t *testing.T, token, dir string) {
+	t.Helper()
+	names := objectNames(t, dir)
+	if err := os.Truncate(filepath.Join(dir, "TOK_OBJ", names[2]), 20); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "TOK_OBJ", names[1])); err != nil {
+		t.Fatal(err)
+	}
+	index := filepath.Join(dir, "TOK_OBJ", "OBJ.IDX")
+	text, err := os.ReadFile(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(index, append(text, names[0]+"\n"...), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// spoiltWhole takes a master key file from it too.
+func spoiltWhole(t *testing.T, token, dir string) {
+	t.Helper()
+	spoilt(t, token, dir)
+	if err := os.Remove(filepath.Join(dir, "MK_USER")); err != nil {
+		t.Fatal(err)
 	}
 }
 

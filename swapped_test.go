@@ -32,6 +32,7 @@ func TestSwapped(t *testing.T) {
 			"swtok", "swtok/TOK_OBJ", "swtok/TOK_OBJ/00000000", "swtok/TOK_OBJ/OBJ.IDX", "swtok/NVTOK.DAT",
 		},
 	}
+	places["swtok repaired"] = places["swtok single"]
 	for name, s := range restores(t, newRig(t), slices.Collect(maps.Keys(places))...) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

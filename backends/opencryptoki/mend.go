@@ -325,8 +325,9 @@ func (n *mend) sealed(name format.Name, file []byte) []format.Finding {
 // begin says whether a mending run must touch the place at once: what a killed
 // run left there is to be cleared away, whether anything is left to mend or not.
 func (n *mend) begin() (bool, error) {
-	before, err := swap.Look(n.m.s.root, n.m.s.token.Name.Components())
-	return before != swap.Clean, err
+	parts := n.m.s.token.Name.Components()
+	before, err := swap.Look(n.m.s.root, parts)
+	return before != swap.Clean || exists(n.m.s.base, swap.PlaceName(parts)+swap.Suffix), err
 }
 
 // settle ends the judging when all entries came: what the archive does not hold,
@@ -505,7 +506,10 @@ func (n *mend) still() error {
 			continue
 		}
 		f, err := readFile(live.dir, []byte(name), make([]byte, 4<<10))
-		same = same && err == nil && bytes.Equal(f.data, data)
+		if err != nil {
+			return fmt.Errorf("cannot read %s again: %w", name, err)
+		}
+		same = same && bytes.Equal(f.data, data)
 		clear(f.data)
 	}
 	if !same {
