@@ -108,6 +108,7 @@ func (a *opened) cat(ctx context.Context, names []string, o OpenOptions, w io.Wr
 	size := 0
 	var last []byte // frames are kept once, however many of their records are wanted
 	var lastNumber format.FrameHeader
+	a.frames = true
 	err := a.run(ctx, o.Workers, nil, func(b *Batch, t *format.Token, r *format.Record, i int) error {
 		if r.Kind.Descriptor() {
 			return nil

@@ -36,6 +36,7 @@ type opened struct {
 	tokens *tokens
 	sum    *Summary
 
+	frames  bool               // who takes records takes their frames too
 	signers *signature.Signers // one of them must have signed it; nil: anybody may, or nobody
 	known   *format.Lookup     // what a first reading proved; nil: this is the first
 }
@@ -124,8 +125,10 @@ func (a *opened) run(ctx context.Context, workers int, near func() []stage, take
 	src := &frames{r: a.r, header: a.header}
 	large := new([]byte)
 	chain := func() ([]stage, error) {
+		unwrap := newWrap(a.keys, a.tokens)
+		unwrap.frames = a.frames
 		far := []stage{
-			newWrap(a.keys, a.tokens),
+			unwrap,
 			&mac{record: a.keys.RecordMAC()},
 			&compress{large: large},
 			&seal{header: a.header, keys: a.keys},

@@ -13,6 +13,7 @@ type wrap struct {
 	keys     *format.Keys
 	payloads *format.PayloadWrap
 	tokens   *tokens // reverse
+	frames   bool    // reverse: frames are wanted when they were opened
 	plain    []byte
 }
 
@@ -95,12 +96,17 @@ func (s *wrap) Reverse(ctx context.Context, b *Batch) error {
 }
 
 // unwrap sets the records' bytes, as far as the key at hand opens them; what
-// was wrapped has its details before them.
+// was wrapped has its details before them. It goes over the frame, which was
+// opened and is in the processor's cache.
 func (s *wrap) unwrap(b *Batch) (err error) {
 	var plain []byte
 	if s.keys.Restores() {
-		b.arena, err = s.payloads.Unwrap(grow(b.arena, len(b.beside)), b.Records, b.beside)
-		plain = b.arena
+		room := b.Frame[:0]
+		if s.frames || cap(room) < len(b.beside) {
+			b.arena = grow(b.arena, len(b.beside))
+			room = b.arena
+		}
+		plain, err = s.payloads.Unwrap(room, b.Records, b.beside)
 	}
 	for i := range b.Records {
 		switch r := &b.Records[i]; {
