@@ -29,6 +29,8 @@ type ArchiveOptions struct {
 	Each    Each          // told of every record
 	Problem func(Problem) // told of tokens that cannot be opened; required
 
+	Unlock *Unlock // what private objects are opened with; nil: what needs no PIN
+
 	// Keys replaces random keys and nonces, for tests and vectors only.
 	Keys func() (*format.Keys, error)
 
@@ -58,8 +60,9 @@ func Archive(ctx context.Context, w io.Writer, inputs []Input, o ArchiveOptions)
 	}
 	about := &format.Archive{Made: o.Made.Unix(), Host: o.Host, Writer: o.Writer, Options: []string{"codec=" + o.Codec.String()}}
 	sum := &Summary{Archive: about, Restores: true}
+	x := newExaminer(o.Unlock)
 	dst := &writer{
-		told:   told{each: o.Each, problem: o.Problem, summary: sum},
+		told:   told{each: o.Each, problem: o.Problem, summary: sum, examiner: x},
 		w:      w,
 		header: header,
 		keys:   keys,
@@ -74,12 +77,13 @@ func Archive(ctx context.Context, w io.Writer, inputs []Input, o ArchiveOptions)
 		return sum, err
 	}
 	dst.offset = 0 // offsets count from the first frame
-	src := &entries{inputs: inputs, archive: about.Encode(), skip: o.Skip}
+	src := &entries{inputs: inputs, archive: about.Encode(), skip: o.Skip, examiner: x}
 	defer src.close()
 	chain := func() ([]stage, error) {
 		all := []stage{
 			&read{},
 			&validate{},
+			&examine{examiner: x},
 			newWrap(keys, nil),
 			&mac{record: keys.RecordMAC()},
 			&compress{codec: format.Compressor{Codec: o.Codec, Level: o.Level}},

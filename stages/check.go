@@ -15,16 +15,18 @@ type CheckOptions struct {
 	Skip    func(t *format.Token, e *backends.Entry) bool
 	Each    Each          // told of every entry, its findings with it
 	Problem func(Problem) // told of tokens that cannot be opened; required
+	Unlock  *Unlock       // what private objects are opened with; nil: what needs no PIN
 }
 
 // Check reads and validates tokens as Archive does, and writes nothing. What is
 // wrong with an entry is told to Each; an error means that not all was looked
 // at.
 func Check(ctx context.Context, inputs []Input, o CheckOptions) (*Summary, error) {
-	dst := &told{each: o.Each, problem: o.Problem, summary: &Summary{}}
-	src := &entries{inputs: inputs, skip: o.Skip}
+	x := newExaminer(o.Unlock)
+	dst := &told{each: o.Each, problem: o.Problem, summary: &Summary{}, examiner: x}
+	src := &entries{inputs: inputs, skip: o.Skip, examiner: x}
 	defer src.close()
-	chain := func() ([]stage, error) { return []stage{&read{}, &validate{}}, nil }
+	chain := func() ([]stage, error) { return []stage{&read{}, &validate{}, &examine{examiner: x}}, nil }
 	err := pipeline.Forward(ctx, src, chain, dst, o.Workers)
 	dst.summary.Unstable = src.unstable
 	return dst.summary, err
@@ -33,9 +35,10 @@ func Check(ctx context.Context, inputs []Input, o CheckOptions) (*Summary, error
 // told is the sink of a run that only looks, and the part of every forward
 // run's that tells what was seen.
 type told struct {
-	each    Each
-	problem func(Problem)
-	summary *Summary
+	each     Each
+	problem  func(Problem)
+	summary  *Summary
+	examiner *examiner
 }
 
 // Put tells of a part.
@@ -60,12 +63,14 @@ func (s *told) notes(b *Batch) {
 func (s *told) record(b *Batch, i int) {
 	r := &b.Records[i]
 	s.summary.add(r)
-	if s.each == nil {
-		return
-	}
 	var t *format.Token
 	if run := b.planned[b.at-len(b.Records)+i].run; run != nil {
 		t = run.info
 	}
-	s.each(t, r)
+	if r.Kind == format.KindEndOfToken {
+		s.examiner.end(r.Token, t)
+	}
+	if s.each != nil {
+		s.each(t, b.shown(i))
+	}
 }

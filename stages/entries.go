@@ -36,6 +36,7 @@ type planned struct {
 	run             *tokenRun // nil for the archive's descriptor
 	entry           backends.Entry
 	metadata        []byte // of a descriptor
+	awaited         bool   // state that workers may wait for
 }
 
 // tokenRun is one token being read.
@@ -44,6 +45,7 @@ type tokenRun struct {
 	backend backends.Backend
 	token   backends.Token
 	info    *format.Token
+	safe    *safe // nil: no PIN opens anything of it
 	list    func() (backends.Entry, error, bool)
 	stop    func()
 
@@ -66,9 +68,10 @@ type listed struct{ key, seq uint64 }
 // entries is the source of every forward run: it lists tokens' entries in order
 // and gives each record its sequence number.
 type entries struct {
-	inputs  []Input
-	archive []byte // metadata of record 0; nil where no archive is made
-	skip    func(*format.Token, *backends.Entry) bool
+	inputs   []Input
+	archive  []byte // metadata of record 0; nil where no archive is made
+	skip     func(*format.Token, *backends.Entry) bool
+	examiner *examiner
 
 	batch, seq uint64
 	tokens     uint32
@@ -131,6 +134,7 @@ func (e *entries) open(ctx context.Context, b *Batch) error {
 	}
 	e.tokens++
 	t := &tokenRun{number: e.tokens, backend: in.Backend, token: token, info: token.Info(), stable: true}
+	t.safe = e.examiner.of(t.number, t.info, t.backend)
 	_, t.rechecks = token.(backends.Rechecker)
 	t.list, t.stop = iter.Pull2(token.Entries(ctx))
 	t.last = e.batch
@@ -161,6 +165,10 @@ func (e *entries) planEntry(b *Batch, t *tokenRun, entry backends.Entry) {
 		return
 	}
 	p := planned{kind: entry.Kind, run: t, entry: entry, supersedes: format.NoSeq}
+	if t.safe != nil && entry.Kind == format.KindState && !t.rechecked {
+		t.safe.list()
+		p.awaited = true
+	}
 	switch {
 	case t.rechecked:
 		p.supersedes = t.replace(&entry, e.seq)
@@ -242,6 +250,7 @@ func (e *entries) plan(b *Batch, p planned) {
 
 // close lets go of what a run that failed left open.
 func (e *entries) close() {
+	e.examiner.close()
 	for _, t := range append(e.ending, e.current) {
 		if t != nil {
 			t.stop()

@@ -22,8 +22,9 @@ type OpenOptions struct {
 	// Signers, if there are any, must have signed the archive: nothing leaves,
 	// and nobody is told of a record, before that is proved.
 	Signers *signature.Signers
-	Workers int  // 0: pipeline.Workers
-	Each    Each // told of every record, before the end is known
+	Workers int     // 0: pipeline.Workers
+	Each    Each    // told of every record, before the end is known
+	Unlock  *Unlock // what Verify opens private objects with; nil: nothing
 	// Nonces is for tests and vectors only.
 	Nonces format.NonceSource
 }
@@ -150,16 +151,24 @@ func (a *opened) run(ctx context.Context, workers int, near func() []stage, take
 
 // Verify reads an archive to its end and checks all that the key at hand can
 // check: every seal and MAC, order, index, directory, counts; with tK also the
-// end's proof and the wrap of every payload.
+// end's proof and the wrap of every payload, and with PINs private objects.
 func Verify(ctx context.Context, r io.Reader, o OpenOptions) (*Summary, error) {
 	a, done, err := openTelling(ctx, r, o, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	err = a.run(ctx, o.Workers, nil, func(_ *Batch, t *format.Token, r *format.Record, _ int) error {
+	x, near, err := a.examining(o.Unlock)
+	if err != nil {
+		return a.sum, err
+	}
+	defer x.close()
+	err = a.run(ctx, o.Workers, near, func(b *Batch, t *format.Token, r *format.Record, i int) error {
+		if r.Kind == format.KindEndOfToken {
+			x.end(r.Token, t)
+		}
 		if o.Each != nil {
-			o.Each(t, r)
+			o.Each(t, b.shown(i))
 		}
 		return nil
 	})

@@ -89,6 +89,10 @@ func (p *planned) record(ctx context.Context, r *format.Record, buf []byte) erro
 		})
 	}
 	r.Size = uint32(len(r.Data))
+	if p.run.safe != nil && p.kind == format.KindState {
+		p.run.safe.learn(r, p.awaited)
+		p.awaited = false // it may be read again, into a part of its own
+	}
 	return nil
 }
 

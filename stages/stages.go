@@ -40,9 +40,10 @@ type Batch struct {
 
 	ordinal     uint64 // reverse: place among all frames
 	sealed      format.Frame
-	left        []bool         // reverse: records that were not restored
-	unmarked    []int          // reverse: records that are unsound and that the archive does not mark
-	differences [][]Difference // reverse: of each record, and the same entry of a token
+	left        []bool             // reverse: records that were not restored
+	unmarked    []int              // reverse: records that are unsound and that the archive does not mark
+	differences [][]Difference     // reverse: of each record, and the same entry of a token
+	contents    []backends.Content // of the records that a PIN opened, by place; may be short
 
 	arena    []byte // the records' bytes
 	metadata []byte // forward: details in clear

@@ -6,6 +6,7 @@ import "errors"
 const (
 	derInteger         = 0x02
 	derBitString       = 0x03
+	derOctetString     = 0x04
 	derNull            = 0x05
 	derOID             = 0x06
 	derPrintableString = 0x13

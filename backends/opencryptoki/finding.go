@@ -45,6 +45,16 @@ const (
 	// NotConverted: a file with an object's name that OBJ.IDX does not name, and
 	// that a migration could not bring into the new form.
 	NotConverted = "not-converted"
+	// Unopenable: a private object that the token's master key does not open.
+	Unopenable = "unopenable"
+	// MasterKey: MK_SO or MK_USER does not open with the right PIN, or the two
+	// hold different keys.
+	MasterKey = "master-key"
+	// KeyPair: a private key is none of the public keys and certificates with its
+	// CKA_ID.
+	KeyPair = "key-pair"
+	// NoPIN: a PIN was given that the token does not have set.
+	NoPIN = "no-pin"
 
 	// NoIndex: there are objects but no OBJ.IDX.
 	NoIndex = "no-index"

@@ -14,10 +14,15 @@ const (
 	CKO_DOMAIN_PARAMETERS = 6
 )
 
-// The key types whose public parts are checked.
+// The key types whose parts are checked.
 const (
 	CKK_RSA           = 0x00
 	CKK_EC            = 0x03
+	CKK_DES           = 0x13
+	CKK_DES2          = 0x14
+	CKK_DES3          = 0x15
+	CKK_AES           = 0x1f
+	CKK_AES_XTS       = 0x35
 	CKK_EC_EDWARDS    = 0x40
 	CKK_EC_MONTGOMERY = 0x41
 )
@@ -40,7 +45,12 @@ const (
 	CKA_MODULUS_BITS      = 0x121
 	CKA_PUBLIC_EXPONENT   = 0x122
 	CKA_PRIVATE_EXPONENT  = 0x123
+	CKA_PRIME_1           = 0x124
+	CKA_PRIME_2           = 0x125
+	CKA_EXPONENT_1        = 0x126
+	CKA_EXPONENT_2        = 0x127
 	CKA_COEFFICIENT       = 0x128
+	CKA_VALUE_LEN         = 0x161
 	CKA_EXTRACTABLE       = 0x162
 	CKA_NEVER_EXTRACTABLE = 0x164
 	CKA_ALWAYS_SENSITIVE  = 0x165
@@ -53,4 +63,6 @@ const (
 	CKA_ENCAPSULATE_TEMPLATE = 0x4000062A
 	CKA_DECAPSULATE_TEMPLATE = 0x4000062B
 	CKA_VENDOR_DEFINED       = 0x80000000
+
+	CKA_IBM_OPAQUE = 0x80000001 // of secure keys: the blob that only the HSM opens
 )
