@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -17,22 +18,26 @@ func checkCommand() *command {
 		summary:  "look at tokens where they stand, and say what is wrong",
 		synopsis: "[flags] PATH…",
 		examples: `tokar check /var/lib/opencryptoki
-tokar check -v /var/lib/opencryptoki/swtok
+tokar check -v --pin file:user.pin /var/lib/opencryptoki/swtok
+tokar check --pin swtok=file:user.pin --so-pin swtok=file:so.pin /var/lib/opencryptoki
 tokar check --json /var/lib/opencryptoki | jq 'select(.type == "finding")'`,
 		text: `PATH is a token's directory, or one that holds tokens, as for create. Every
 file is read and every object validated as when it is archived; nothing is
-written, and no key or PIN is needed. So of private objects only length and
-header are checked, not what is encrypted. What is wrong is named, with what to
-do about it, and makes the exit code 1. -v names every entry, and what stands
-beside tokens, such as the old copy that a restore kept.`,
+written, and no key or PIN is needed. Of private objects only length and header
+are checked then. With the user PIN or the SO PIN they are decrypted, and their
+keys checked; tokar reads files and never logs in, so no try of a PIN is counted.
+What is wrong is named, with what to do about it, and makes the exit code 1; a
+wrong PIN makes it 6. -v names every entry, and what stands beside tokens, such
+as the old copy that a restore kept.`,
 		flags: join([]cli.Flag{
 			directoryFlag("the operands that follow are in `DIR`"),
-		}, selectionFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
+		}, pinFlags(), selectionFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
 		run: func(s *session, c *cli.Context) error {
 			o, err := checkOptionsOf(s, c)
 			if err != nil {
 				return err
 			}
+			defer o.pins.forget()
 			return check(s.ctx, s, o)
 		},
 	}
@@ -41,6 +46,7 @@ beside tokens, such as the old copy that a restore kept.`,
 type checkOptions struct {
 	operands []operand
 	sel      selection // what is excluded
+	pins     *pins
 	jobs     int
 }
 
@@ -51,7 +57,10 @@ func checkOptionsOf(s *session, c *cli.Context) (o checkOptions, err error) {
 	if o.operands, err = s.tokenOperands(c); err != nil {
 		return o, err
 	}
-	o.sel.excluded, err = exclusions(s, c)
+	if o.sel.excluded, err = exclusions(s, c); err != nil {
+		return o, err
+	}
+	o.pins, err = pinsOf(s, c)
 	return o, err
 }
 
@@ -60,6 +69,9 @@ func check(ctx context.Context, s *session, o checkOptions) error {
 	inputs, err := findTokens(ctx, s, o.operands, o.sel, "checked")
 	if err != nil {
 		return err
+	}
+	if err := o.pins.ready(namesOf(inputs)); err != nil {
+		return left(err, "nothing was checked")
 	}
 	k := &checking{session: s, inputs: map[string]stages.Input{}}
 	for _, in := range inputs {
@@ -72,6 +84,7 @@ func check(ctx context.Context, s *session, o checkOptions) error {
 		},
 		Each:    s.counted(k.each),
 		Problem: s.unopened,
+		Unlock:  o.pins.unlock(k.unlocked),
 	})
 	s.note(sum)
 	s.summary.Generation, s.summary.Restores = nil, nil // there is no archive
@@ -88,6 +101,9 @@ func check(ctx context.Context, s *session, o checkOptions) error {
 	if k.private > 0 {
 		verdict += fmt.Sprintf(" (%s: length and header only)", count(k.private, "private object"))
 	}
+	if k.opened > 0 {
+		verdict += fmt.Sprintf(" (%s opened)", count(k.opened, "private object"))
+	}
 	if s.report.findings > 0 {
 		verdict = s.report.withFindings()
 	}
@@ -100,6 +116,7 @@ type checking struct {
 	*session
 	inputs  map[string]stages.Input // by the token's name
 	private uint64                  // objects whose content is encrypted
+	opened  uint64                  // … and that a PIN opened
 }
 
 func (k *checking) each(t *format.Token, r *format.Record) {
@@ -107,8 +124,12 @@ func (k *checking) each(t *format.Token, r *format.Record) {
 		return
 	}
 	k.entry(t, r)
-	if r.Kind == format.KindObject && r.Flags&format.Private != 0 {
+	switch {
+	case r.Kind != format.KindObject || r.Flags&format.Private == 0:
+	case r.Class == format.ClassNone:
 		k.private++
+	default:
+		k.opened++
 	}
 	for _, f := range r.Details.Findings {
 		entry, _ := about(r, f)
@@ -117,6 +138,14 @@ func (k *checking) each(t *format.Token, r *format.Record) {
 			advice: k.advice(t, r, f),
 		})
 	}
+}
+
+// unlocked tells what a token's PINs showed.
+func (k *checking) unlocked(t *format.Token, found []format.Finding, err error) {
+	k.session.unlocked(t, found, err, func(f format.Finding) advice {
+		entry, kind := entryOf(f)
+		return k.advice(t, &format.Record{Kind: kind, Name: format.NameOf(strings.Split(entry, "/")...)}, f)
+	})
 }
 
 // advice is the backend's, on what is to be put back.

@@ -30,11 +30,13 @@ tokar c -p -f backup.tokar old=/mnt/a/swtok new=/mnt/b/swtok`,
 		text: `PATH is a token's directory, or one that holds tokens (and TPM tokens, tpm/USER);
 links in it are not followed, and -v names what is passed over. A token is
 archived under its directory's name, or under NAME. What is damaged is archived
-as it is, named, and makes the exit code 1. FILE appears only when it is whole.`,
+as it is, named, and makes the exit code 1. With PINs private objects are opened
+and checked as by tokar check; the archive is the same. FILE appears only when it
+is whole.`,
 		flags: join([]cli.Flag{
 			fileFlag("write the archive to `FILE`; - or none is stdout"),
 			directoryFlag("the operands that follow are in `DIR`"),
-		}, recipientFlags(), signFlags(), []cli.Flag{
+		}, recipientFlags(), signFlags(), pinFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "zstd", Aliases: []string{"z"}, Usage: "compress with zstd (the default; tar's gzip does not exist here)"},
 			&cli.BoolFlag{Name: "xz", Aliases: []string{"J"}, Usage: "compress with xz"},
 			&cli.BoolFlag{Name: "no-compress", Usage: "do not compress"},
@@ -52,6 +54,7 @@ as it is, named, and makes the exit code 1. FILE appears only when it is whole.`
 				return err
 			}
 			defer o.forget()
+			defer o.pins.forget()
 			return create(s.ctx, s, o)
 		},
 	}
@@ -65,7 +68,8 @@ type createOptions struct {
 	sel      selection // what is excluded
 	to       keyslot.Recipients
 	sign     *signature.Key // nil: not signed
-	forget   func()         // zeroes the passphrase
+	pins     *pins
+	forget   func() // zeroes the passphrase
 	codec    format.Codec
 	level    int
 	jobs     int
@@ -89,6 +93,9 @@ func createOptionsOf(s *session, c *cli.Context) (o createOptions, err error) {
 		return o, err
 	}
 	if o.sel.excluded, err = exclusions(s, c); err != nil {
+		return o, err
+	}
+	if o.pins, err = pinsOf(s, c); err != nil {
 		return o, err
 	}
 	if o.to, o.forget, err = recipientsOf(s, c); err != nil {
@@ -137,6 +144,9 @@ func create(ctx context.Context, s *session, o createOptions) error {
 	inputs, err := findTokens(ctx, s, o.operands, o.sel, "archived")
 	if err == nil {
 		err = outside(s, o.file, inputs)
+	}
+	if err == nil {
+		err = o.pins.ready(namesOf(inputs))
 	}
 	if err != nil {
 		return left(err, "no archive was written")
@@ -202,6 +212,7 @@ func archiveOptions(s *session, o createOptions) stages.ArchiveOptions {
 		Writer:  program(),
 		Each:    s.counted(s.created),
 		Problem: s.unopened,
+		Unlock:  o.pins.unlock(s.createdUnlocked),
 	}
 }
 
@@ -219,6 +230,11 @@ func (s *session) created(t *format.Token, r *format.Record) {
 			advice: advice{text: "tokar check says what to do"},
 		})
 	}
+}
+
+// createdUnlocked tells what a token's PINs showed.
+func (s *session) createdUnlocked(t *format.Token, found []format.Finding, err error) {
+	s.unlocked(t, found, err, func(format.Finding) advice { return advice{text: "tokar check says what to do"} })
 }
 
 // unopened names a token that could not be opened.
@@ -243,7 +259,7 @@ func (s *session) entry(t *format.Token, r *format.Record) {
 	case s.report.json != nil:
 		s.report.json.object(t, r, nil)
 	case s.report.verbose:
-		s.report.name(quote(t.Name.String() + "/" + r.Name.String()))
+		s.report.name(quote(t.Name.String()+"/"+r.Name.String()) + contentOf(r))
 	}
 }
 

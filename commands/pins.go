@@ -10,13 +10,14 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tokar/backends"
+	"tokar/format"
 )
 
 // pinFlags are those of commands that use tokens' PINs.
 func pinFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "pin", Usage: "the user PIN is taken from `[TOKEN=]SOURCE`: prompt, file:PATH, fd:N or env:NAME; without TOKEN= for all tokens"},
-		&cli.StringSliceFlag{Name: "so-pin", Usage: "… the same of the SO PIN"},
+		&cli.StringSliceFlag{Name: "so-pin", Usage: "the SO PIN, from `[TOKEN=]SOURCE`"},
 	}
 }
 
@@ -121,6 +122,12 @@ func (p *pins) of(token string) (l backends.Logins, err error) {
 	return l, err
 }
 
+// loginsOf is of for PINs that are ready.
+func (p *pins) loginsOf(t *format.Token) backends.Logins {
+	l, _ := p.of(t.Name.String())
+	return l
+}
+
 // read gives a copy of a role's PIN, or nil. A flag for the token goes before
 // one for all.
 func (p *pins) read(flag, token string) ([]byte, error) {
@@ -134,18 +141,25 @@ func (p *pins) read(flag, token string) ([]byte, error) {
 		return nil, nil
 	}
 	from.used = true
-	if from.pin == nil {
-		what := "the " + roleNames[flag]
-		if from.token != "" {
-			what += " of " + quote(from.token)
-		}
-		pin, err := from.source.readAs(p.s, what, what, false)
-		if err != nil {
-			return nil, otherwise(err, flag)
-		}
-		from.pin = pin
+	if err := from.read(p.s); err != nil {
+		return nil, err
 	}
 	return bytes.Clone(from.pin), nil
+}
+
+// read reads the PIN, once.
+func (o *pinSource) read(s *session) (err error) {
+	if o.pin != nil {
+		return nil
+	}
+	what := "the " + roleNames[o.flag]
+	if o.token != "" {
+		what += " of " + quote(o.token)
+	}
+	if o.pin, err = o.source.readAs(s, what, what, false); err != nil {
+		return otherwise(err, o.flag)
+	}
+	return nil
 }
 
 // otherwise says where a PIN can be taken from without a terminal.
@@ -156,11 +170,20 @@ func otherwise(err error, flag string) error {
 	return err
 }
 
-// check refuses a PIN for a token that is not among these.
-func (p *pins) check(names []string) error {
+// ready reads all PINs, so that nobody is asked in the middle of the work. One
+// for a token that is not among those named is refused, unless which will come
+// is not known (nil).
+func (p *pins) ready(names []string) error {
 	for _, o := range p.from {
-		if o.token != "" && !slices.Contains(names, o.token) {
+		if o.token != "" && names != nil && !slices.Contains(names, o.token) {
 			return usagef(p.s.name, "--%s is for the token %s, which is not among those chosen", o.flag, quote(o.token))
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.from {
+		if err := o.read(p.s); err != nil {
+			return err
 		}
 	}
 	return nil

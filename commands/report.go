@@ -34,6 +34,7 @@ type report struct {
 	results  []string
 	changed  bool   // something is in its place: an error now is one part-way
 	stands   string // … what; else the tokens that were restored
+	refused  bool   // a PIN was wrong
 	survive  bool   // what reads our output may go away; the work goes on
 }
 
@@ -104,6 +105,7 @@ func (r *report) finding(token, entry string, f format.Finding) {
 
 func (r *report) tell(n notice) {
 	r.findings++
+	r.refused = r.refused || n.Kind == wrongPIN
 	if r.json != nil {
 		r.json.finding(n)
 		return
@@ -190,6 +192,9 @@ func (r *report) finish(err error, sum *jsonSummary) (int, error) {
 	code := codeOf(err)
 	if r.findings > 0 {
 		code = worst(code, exitFindings)
+	}
+	if r.refused {
+		code = worst(code, exitSecret)
 	}
 	r.countHidden()
 	r.advise()

@@ -17,16 +17,18 @@ func verifyCommand() *command {
 		summary:  "prove that an archive is whole and unchanged",
 		synopsis: "[flags]",
 		examples: `tokar verify -i restore.key -f backup.tokar
+tokar verify -v --pin file:user.pin -i restore.key -f backup.tokar
 tokar verify -i verify.key -f backup.tokar
 ssh vault cat host7.tokar | tokar verify --no-key`,
-		text: `With a restore key every payload is opened too, in memory. A verifier's key
+		text: `With a restore key every payload is opened too, in memory; with PINs of then
+the private objects in them as well, and their keys are checked. A verifier's key
 checks every block, MAC and total, and opens no key material; it cannot show
 that the archive restores if its author lied. --no-key finds bit rot and cuts;
 against people it proves nothing. With --signers only an archive that one of them
 signed passes; without, which key signed it is said, and believed of nobody.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
-		}, identityFlags(), signersFlags(), []cli.Flag{
+		}, identityFlags(), signersFlags(), pinFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "no-key", Usage: "frames and checksums only"},
 			jobsFlag(),
 			progressFlag(),
@@ -37,6 +39,7 @@ signed passes; without, which key signed it is said, and believed of nobody.`,
 				return err
 			}
 			defer o.forget()
+			defer o.pins.forget()
 			return verify(s.ctx, s, o)
 		},
 	}
@@ -44,6 +47,7 @@ signed passes; without, which key signed it is said, and believed of nobody.`,
 
 type verifyOptions struct {
 	openOptions
+	pins    *pins
 	noKey   bool
 	keyless bool // no file of a key is given
 }
@@ -55,7 +59,13 @@ func verifyOptionsOf(s *session, c *cli.Context) (o verifyOptions, err error) {
 		}
 		return o, usagef(s.name, "verify reads the whole archive and takes no operands; the archive is -f %s", quote(s.operands[0].text))
 	}
+	if o.pins, err = pinsOf(s, c); err != nil {
+		return o, err
+	}
 	o.noKey = c.Bool("no-key")
+	if o.noKey && o.pins.given() {
+		return o, usagef(s.name, "--no-key opens nothing that a PIN would be for; give a restore key with -i")
+	}
 	if o.noKey && (len(c.StringSlice("identity")) > 0 || c.Bool("ask-passphrase") || c.String("passphrase") != "") {
 		return o, usagef(s.name, "--no-key needs no key; give one or the other")
 	}
@@ -78,6 +88,9 @@ func verify(ctx context.Context, s *session, o verifyOptions) error {
 		return err
 	}
 	defer in.Close()
+	if err := o.pins.ready(nil); err != nil {
+		return left(err, "nothing was verified")
+	}
 	var sum *stages.Summary
 	if o.noKey {
 		sum, err = stages.VerifyFrames(ctx, in.Reader)
@@ -87,18 +100,23 @@ func verify(ctx context.Context, s *session, o verifyOptions) error {
 			s.archived(t, r)
 			s.marked(t, r)
 		})
+		open.Unlock = o.pins.unlock(s.archivedUnlocked)
 		sum, err = stages.Verify(ctx, in.Reader, open)
 	}
 	if sum != nil {
 		s.note(sum)
 	}
 	if err != nil {
+		if errors.Is(err, stages.ErrNotRestoring) {
+			return usagef(s.name, "a verifier's key opens nothing that a PIN would be for; give a restore key with -i, or no PIN")
+		}
 		err = in.explain(err)
 		if locked := (*stages.LockedError)(nil); errors.As(err, &locked) && o.keyless {
 			return &failure{code: codeOf(err), err: err, todo: todo(err) + ", or find bit rot and cuts with --no-key"}
 		}
 		return err
 	}
+	o.pins.unused()
 	s.report.result("%s%s", verdict(o, sum), s.report.withFindings())
 	return nil
 }
@@ -123,6 +141,11 @@ func (s *session) marked(t *format.Token, r *format.Record) {
 			s.report.finding(t.Name.String(), entryName(r), format.Finding{Kind: m.kind, Offset: -1, Message: m.message + "; a restore key shows more"})
 		}
 	}
+}
+
+// archivedUnlocked tells what an archived token's PINs showed.
+func (s *session) archivedUnlocked(t *format.Token, found []format.Finding, err error) {
+	s.unlocked(t, found, err, func(format.Finding) advice { return advice{} })
 }
 
 // verdict says what was proved, and what was not.

@@ -21,6 +21,11 @@ var advice = map[string]string{
 	Certificate: "the library gives it out as good; before a program uses it, " + backends.PutBack,
 	TokenInfo:   "the library believes NVTOK.DAT as it stands; " + backends.PutBack,
 
+	Unopenable: "the library hides it and, without a word, every private object after it in OBJ.IDX; the login succeeds; " + backends.PutBack,
+	MasterKey:  "nobody logs in with that PIN, though it is right; NVTOK.DAT, MK_SO and MK_USER belong together: " + backends.PutBack,
+	KeyPair:    "programs that look for a key's certificate by CKA_ID take one that does not fit; give one of them another CKA_ID, or " + backends.PutBack,
+	NoPIN:      "give the other PIN; the SO sets the user's",
+
 	NoIndex:      "restore the whole token from an archive, or write OBJ.IDX anew: the name of each object file on a line of its own",
 	Missing:      "the library does without it and says nothing, or nobody can log in; " + backends.PutBack,
 	Unlisted:     "remove the file only if nobody wants it; else add its name to OBJ.IDX while no program uses the token, or " + backends.PutBack,

@@ -86,7 +86,7 @@ func (v *vault) openKeys() (keys []*tokendata.MasterKey) {
 		key, err := p.Open(v.state[nvtokName], v.state[p.KeyFile], p.pin)
 		switch {
 		case errors.Is(err, tokendata.ErrPIN):
-			v.wrong = append(v.wrong, fmt.Errorf("%w: it is not the %s", backends.ErrPIN, p.Name))
+			v.wrong = append(v.wrong, fmt.Errorf("%w: what was given is not the %s", backends.ErrPIN, p.Name))
 		case errors.Is(err, tokendata.ErrNoPIN):
 			v.found.add(NoPIN, nvtokName, -1, "the %s is not set: what was given could not be tried", p.Name)
 		case err != nil && tokendata.ParseNVTOK(v.state[nvtokName]).Format == tokendata.Unknown:
@@ -142,7 +142,7 @@ func (v *vault) Examine(r *format.Record) (c backends.Content, found []format.Fi
 	case err != nil && r.Flags&format.Damaged != 0:
 		return c, nil // what is wrong was said, and more precisely
 	case err != nil:
-		p.add(Unopenable, -1, "the master key does not open it: %v", err)
+		p.add(Unopenable, -1, "under the token's master key %v", err)
 		return c, p.all()
 	}
 	defer clear(object)
