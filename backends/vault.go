@@ -1,13 +1,6 @@
 package backends
 
-import (
-	"errors"
-
-	"tokar/format"
-)
-
-// ErrPIN: a PIN given for a token is not the token's.
-var ErrPIN = errors.New("wrong PIN")
+import "tokar/format"
 
 // Unlocker is a backend whose tokens keep objects behind PINs, and whose files
 // alone open to who has these.

@@ -70,7 +70,10 @@ func check(ctx context.Context, s *session, o checkOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := o.pins.ready(namesOf(inputs)); err != nil {
+	if err = o.pins.check(namesOf(inputs)); err == nil {
+		err = o.pins.ready()
+	}
+	if err != nil {
 		return left(err, "nothing was checked")
 	}
 	k := &checking{session: s, inputs: map[string]stages.Input{}}

@@ -146,7 +146,10 @@ func create(ctx context.Context, s *session, o createOptions) error {
 		err = outside(s, o.file, inputs)
 	}
 	if err == nil {
-		err = o.pins.ready(namesOf(inputs))
+		err = o.pins.check(namesOf(inputs))
+	}
+	if err == nil {
+		err = o.pins.ready()
 	}
 	if err != nil {
 		return left(err, "no archive was written")

@@ -170,15 +170,18 @@ func otherwise(err error, flag string) error {
 	return err
 }
 
-// ready reads all PINs, so that nobody is asked in the middle of the work. One
-// for a token that is not among those named is refused, unless which will come
-// is not known (nil).
-func (p *pins) ready(names []string) error {
+// check refuses a PIN for a token that is not among these.
+func (p *pins) check(names []string) error {
 	for _, o := range p.from {
-		if o.token != "" && names != nil && !slices.Contains(names, o.token) {
+		if o.token != "" && !slices.Contains(names, o.token) {
 			return usagef(p.s.name, "--%s is for the token %s, which is not among those chosen", o.flag, quote(o.token))
 		}
 	}
+	return nil
+}
+
+// ready reads all PINs, so that nobody is asked in the middle of the work.
+func (p *pins) ready() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range p.from {

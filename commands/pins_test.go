@@ -42,10 +42,10 @@ func TestPINSources(t *testing.T) {
 			l.Clear() // what others get is theirs
 		}
 	}
-	if err := p.ready([]string{"a=b", "swtok"}); err != nil {
+	if err := p.check([]string{"a=b", "swtok"}); err != nil {
 		t.Error(err)
 	}
-	if err := p.ready([]string{"a=b"}); codeOf(err) != exitUsage || !strings.Contains(err.Error(), "swtok") {
+	if err := p.check([]string{"a=b"}); codeOf(err) != exitUsage || !strings.Contains(err.Error(), "swtok") {
 		t.Error(err)
 	}
 	kept := p.from[0].pin

@@ -88,7 +88,7 @@ func verify(ctx context.Context, s *session, o verifyOptions) error {
 		return err
 	}
 	defer in.Close()
-	if err := o.pins.ready(nil); err != nil {
+	if err := o.pins.ready(); err != nil {
 		return left(err, "nothing was verified")
 	}
 	var sum *stages.Summary

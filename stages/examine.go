@@ -33,8 +33,9 @@ type examine struct {
 	tokens *tokens // reverse
 }
 
-// examiner is one run's. A token's vault is opened by the worker that first has
-// a private object of it, and closed by the sink.
+// examiner is one run's; nil in one that examines nothing. A token's vault is
+// opened by the worker that first has a private object of it, and closed by the
+// sink.
 type examiner struct {
 	Unlock
 
@@ -68,6 +69,9 @@ func newExaminer(u *Unlock) *examiner {
 
 // of gives the safe of a token; nil where there is none.
 func (x *examiner) of(number uint32, t *format.Token, b backends.Backend) *safe {
+	if x == nil {
+		return nil
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	s, known := x.open[number]
@@ -91,6 +95,9 @@ func (x *examiner) of(number uint32, t *format.Token, b backends.Backend) *safe 
 
 // end closes a token's safe, and tells.
 func (x *examiner) end(number uint32, t *format.Token) {
+	if x == nil {
+		return
+	}
 	x.mu.Lock()
 	s := x.open[number]
 	delete(x.open, number)
@@ -106,6 +113,9 @@ func (x *examiner) end(number uint32, t *format.Token) {
 
 // close closes what a run that failed left open.
 func (x *examiner) close() {
+	if x == nil {
+		return
+	}
 	for _, s := range x.open {
 		if s != nil {
 			s.close()
