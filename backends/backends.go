@@ -21,6 +21,9 @@ var ErrBusy = errors.New("another tokar is at work on it")
 // ErrInUse: programs use the token, or may begin to at any moment.
 var ErrInUse = errors.New("in use")
 
+// ErrLocked: a program did not give a token's lock back in time.
+var ErrLocked = errors.New("locked")
+
 // ErrOther: what stands in the place is another token.
 var ErrOther = errors.New("another token")
 
@@ -74,6 +77,16 @@ type Location struct {
 	Name format.Name // as archives record it
 	Path string      // as the operator named it, or what is above it
 	Real string      // the same without links, when Find looked; Open follows none
+
+	Reading Reading
+}
+
+// Reading says how a token is read that programs may be using. The zero value
+// takes its lock where tokens of its kind have it.
+type Reading struct {
+	Locks   string // the directory of the locks, where it is another
+	NoLock  bool   // take none; what changes meanwhile is read again
+	Listing bool   // only its list is wanted: take no lock, read no entry
 }
 
 // Found is what Find saw at a path.
@@ -167,6 +180,9 @@ type RestoreOptions struct {
 	// touched though the archive has it otherwise. It is called by Commit, in a dry
 	// run by Finish.
 	Mended func(Mended)
+	// Locks is the directory of the tokens' locks, where it is another than their
+	// kind has.
+	Locks string
 	// Note, if set, is told what the operator should know and is no finding, such
 	// as what a killed run had left.
 	Note func(message string)

@@ -56,6 +56,7 @@ func (s *session) listed(ctx context.Context, inputs []stages.Input, sel selecti
 // listed.
 func countEntries(ctx context.Context, inputs []stages.Input, sel selection) (n uint64) {
 	for _, in := range inputs {
+		in.Reading.Listing = true
 		token, err := in.Backend.Open(ctx, in.Location)
 		if err != nil {
 			return 0

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"tokar/backends"
 	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
@@ -47,22 +45,21 @@ const (
 
 // Compare begins to compare the token at loc with the archived t.
 func (Backend) Compare(ctx context.Context, loc backends.Location, t *format.Token) (backends.Comparison, error) {
-	open, err := Backend{}.Open(ctx, loc)
+	on, err := openFor(ctx, loc, true)
 	if err != nil {
 		return nil, err
 	}
-	on := open.(*token)
-	c, err := compareWith(on.dir, on.objects, on.scan, t)
+	c, err := compareWith(on.objects, on.scan, t, func(e *backends.Entry) (file, error) { return on.readEntry(e, make([]byte, 4<<10)) })
 	if err != nil {
-		open.Close()
+		on.Close()
 		return nil, fmt.Errorf("token %s: %w", loc.Name, err)
 	}
-	c.close = open.Close
+	c.close = on.Close
 	return c, nil
 }
 
 // compareWith reads the PIN state of a token directory.
-func compareWith(dir, objects int, s *scan, t *format.Token) (*comparison, error) {
+func compareWith(objects int, s *scan, t *format.Token, read func(*backends.Entry) (file, error)) (*comparison, error) {
 	c := &comparison{
 		objects: objects, close: func() error { return nil },
 		format: t.Property(propFormat), tpm: t.Property(propVariant) == tokendata.TPM,
@@ -73,16 +70,11 @@ func compareWith(dir, objects int, s *scan, t *format.Token) (*comparison, error
 		if e.Flags&format.Refused != 0 || len(c.live) == maxStateFiles {
 			continue
 		}
-		parent, err := openPath(dir, e.Name.Components())
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", e.Name, err)
-		}
-		f, err := readFile(parent, baseName(e.Name), make([]byte, 4<<10))
-		unix.Close(parent)
+		f, err := read(e)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read %s: %w", e.Name, err)
 		}
-		c.live[e.Name.String()] = f.data
+		c.live[e.Name.String()] = bytes.Clone(f.data)
 	}
 	return c, nil
 }

@@ -42,6 +42,7 @@ type place struct {
 	base  int      // descriptor of the directory restored into
 	parts []string // of the token's name, below it
 	paths []string // of the token directory: real, and as named
+	locks string   // the directory of all tokens' locks; empty: where the library has it
 }
 
 func placeIn(base int, dir string, parts []string) (p place, err error) {

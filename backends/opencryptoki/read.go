@@ -22,9 +22,9 @@ func (t *token) Read(ctx context.Context, e *backends.Entry, r *format.Record, b
 		r.Data, r.Details.Attr = t.scan.index, t.scan.indexAttr
 		return nil
 	}
-	f, err := t.readPlace(e, buf)
+	f, err := t.readEntry(e, buf)
 	if err != nil && !ofEntry(err) {
-		return fmt.Errorf("token %s: cannot read %s in %s: %w", t.info.Name, e.Name, t.directory(), err)
+		return t.unread(e, err)
 	}
 	if err != nil {
 		t.refuse(r, e, err)
@@ -44,11 +44,21 @@ func (t *token) Read(ctx context.Context, e *backends.Entry, r *format.Record, b
 	return nil
 }
 
+// readEntry gives an entry that was read already, or reads it.
+func (t *token) readEntry(e *backends.Entry, buf []byte) (file, error) {
+	if t.live != nil {
+		if k, ok := t.kept.get(e); ok {
+			return k.file, k.err
+		}
+	}
+	return t.readPlace(e, buf)
+}
+
 // Prefetch has the kernel read an entry's file.
 func (t *token) Prefetch(e *backends.Entry) {
 	dir := t.dir
 	switch {
-	case e.Flags&format.Refused != 0:
+	case e.Flags&format.Refused != 0 || t.live != nil && t.live.still:
 		return
 	case e.Place == inObjects:
 		dir = t.objects
@@ -71,12 +81,22 @@ func (t *token) readPlace(e *backends.Entry, buf []byte) (file, error) {
 	case inObjects:
 		return readFile(t.objects, baseName(e.Name), buf)
 	}
-	dir, err := openPath(t.dir, e.Name.Components())
+	return readBelow(t.dir, e.Name, buf)
+}
+
+// readBelow reads a file by its path.
+func readBelow(dir int, name format.Name, buf []byte) (file, error) {
+	parent, err := openPath(dir, name.Components())
 	if err != nil {
 		return file{}, err
 	}
-	defer unix.Close(dir)
-	return readFile(dir, baseName(e.Name), buf)
+	defer unix.Close(parent)
+	return readFile(parent, baseName(name), buf)
+}
+
+// unread is the error that ends a run.
+func (t *token) unread(e *backends.Entry, err error) error {
+	return fmt.Errorf("token %s: cannot read %s in %s: %w", t.info.Name, e.Name, t.directory(), err)
 }
 
 // ofEntry: this entry cannot be had, others can.

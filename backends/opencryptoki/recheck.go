@@ -3,6 +3,7 @@ package opencryptoki
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -10,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokar/backends"
-	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
 )
 
@@ -50,12 +50,20 @@ func watch(dir, objects int) watched {
 	return w
 }
 
+// latest is when the last of them changed.
+func (w watched) latest() int64 {
+	return max(w.token.ctime, w.objects.ctime, w.index.ctime, w.nvtok.ctime, w.so.ctime, w.user.ctime, w.tpm.ctime)
+}
+
 // Recheck looks whether the token stood still since it was opened. In a token
 // that did it costs a few calls; else the directories are listed again, and
 // every entry is compared by its change time.
 func (t *token) Recheck(ctx context.Context) (changed []backends.Entry, stable bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, false, err
+	}
+	if t.live != nil {
+		return t.recheckLive(ctx)
 	}
 	now := time.Now().UnixNano()
 	w := watch(t.dir, t.objects)
@@ -64,13 +72,54 @@ func (t *token) Recheck(ctx context.Context) (changed []backends.Entry, stable b
 		return late, len(late) == 0, nil
 	}
 	before := t.scan
-	t.scan, err = scanToken(t.dir, t.objects, t.info.Property(propVariant) == tokendata.TPM)
-	if err != nil {
-		return nil, false, fmt.Errorf("token %s: cannot list it again: %w", t.info.Name, err)
-	}
-	changed, err = t.compare(ctx, before)
+	changed, err = t.relist(ctx, before)
 	t.opened = now
 	return changed, false, err
+}
+
+// relist lists the token again, and gives what changed. Of one that is gone
+// there is nothing to be read again.
+func (t *token) relist(ctx context.Context, before *scan) ([]backends.Entry, error) {
+	switch err := t.list(); {
+	case errors.Is(err, unix.ENOENT):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("token %s: cannot list it again: %w", t.info.Name, err)
+	}
+	return t.compare(ctx, before)
+}
+
+// recheckLive is Recheck of a token that programs may use: one that is in memory
+// stands still there; of another, what changed is read into memory, until all of
+// it is as it stands at one moment.
+func (t *token) recheckLive(ctx context.Context) (changed []backends.Entry, stable bool, err error) {
+	if t.live.still {
+		return nil, true, nil
+	}
+	before, listed := t.scan, t.watched
+	stable, err = t.settle(ctx, again, func() (list []backends.Entry, err error) {
+		if t.watched == listed {
+			changed = t.lateEntries()
+			return changed, nil
+		}
+		changed, err = t.compare(ctx, before)
+		return changed, err
+	})
+	if errors.Is(err, backends.ErrLocked) || errors.Is(err, unix.ENOENT) {
+		stable, err = false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("token %s: cannot look at it again: %w", t.info.Name, err)
+	}
+	if !stable {
+		changed, err = t.relist(ctx, before)
+	}
+	for i := range changed {
+		if string(changed[i].Name) == nvtokName {
+			changed[i].Findings = append(changed[i].Findings, t.changing...)
+		}
+	}
+	return changed, stable, err
 }
 
 // lateEntries are the entries written between the opening of the token and
@@ -127,8 +176,15 @@ func (s *scan) lookup() func(e *backends.Entry) (format.Flags, bool) {
 	}
 }
 
-// writtenSince says whether an entry's file changed after the token was opened.
+// writtenSince says whether an entry's file changed after the token was opened,
+// or is gone.
 func (t *token) writtenSince(e *backends.Entry) bool {
+	s := t.stampOf(e)
+	return s == stamp{} && e.Place == elsewhere || s.ctime > t.opened
+}
+
+// stampOf is an entry's; zero if it is gone.
+func (t *token) stampOf(e *backends.Entry) stamp {
 	dir := t.dir
 	switch e.Place {
 	case inIndex, inObjects:
@@ -136,9 +192,9 @@ func (t *token) writtenSince(e *backends.Entry) bool {
 	case elsewhere:
 		var err error
 		if dir, err = openPath(t.dir, e.Name.Components()); err != nil {
-			return true
+			return stamp{}
 		}
 		defer unix.Close(dir)
 	}
-	return stampOf(dir, string(baseName(e.Name))).ctime > t.opened
+	return stampOf(dir, string(baseName(e.Name)))
 }

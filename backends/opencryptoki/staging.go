@@ -160,6 +160,7 @@ func (s *staging) look(ctx context.Context) (err error) {
 	if s.where, err = placeIn(s.base, s.path, parts); err != nil {
 		return err
 	}
+	s.where.locks = s.o.Locks
 	unlock, err := s.where.lock(ctx)
 	if err != nil {
 		return err
@@ -169,7 +170,9 @@ func (s *staging) look(ctx context.Context) (err error) {
 		return err
 	}
 	if !s.o.Recoded { // else it is the same
-		s.same, err = compareWith(s.live.dir, s.live.objects, s.live.scan, s.token)
+		s.same, err = compareWith(s.live.objects, s.live.scan, s.token, func(e *backends.Entry) (file, error) {
+			return readBelow(s.live.dir, e.Name, make([]byte, 4<<10))
+		})
 	}
 	s.order.others = othersOf(s.live.scan.foreign)
 	if !s.o.Whole {

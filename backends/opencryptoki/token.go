@@ -25,20 +25,38 @@ type token struct {
 	opened       int64 // ns since 1970, before anything was looked at
 	info         format.Token
 	scan         *scan
-	watched      watched // what stood when it was opened
+	nvtok        file
+	noObjects    error   // why there is no TOK_OBJ
+	watched      watched // what stood when it was listed
+	live         *live   // nil where it has no lock: no library used it since the system started
+	kept         keptEntries
+	notes        []string
+	changing     []format.Finding // PINs did not stand still
 
 	mu       sync.Mutex
 	late     []backends.Entry // read, but last changed after the token was opened
 	vanished map[string]bool  // listed, but gone when their turn came
 }
 
-// Open prepares to read the token at loc.
+// Open prepares to read the token at loc. One that programs may be using is read
+// under its lock here, so that it is not held while anything waits for anybody.
+// It wraps backends.ErrLocked where the lock cannot be had in time.
 func (Backend) Open(ctx context.Context, loc backends.Location) (backends.Token, error) {
+	t, err := openFor(ctx, loc, false)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// openFor opens the token; of one that programs may be using it reads all that
+// it can, or the state that PINs are in alone.
+func openFor(ctx context.Context, loc backends.Location, stateOnly bool) (*token, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	t := &token{path: loc.Path, dir: -1, objects: -1, opened: time.Now().UnixNano()}
-	if err := t.open(loc); err != nil {
+	if err := t.open(ctx, loc, stateOnly); err != nil {
 		t.Close()
 		return nil, fmt.Errorf("token %s: %w", loc.Name, err)
 	}
@@ -46,44 +64,66 @@ func (Backend) Open(ctx context.Context, loc backends.Location) (backends.Token,
 }
 
 // open takes the descriptors, looks at the directories and describes the token.
-func (t *token) open(loc backends.Location) (err error) {
+func (t *token) open(ctx context.Context, loc backends.Location, stateOnly bool) (err error) {
 	t.dir, err = openPlace(loc.Real)
 	if err != nil {
 		return fmt.Errorf("cannot open its directory %s: %w", t.path, err)
 	}
-	t.objects, err = openDir(t.dir, objectsName)
-	noObjects := err
+	if err := t.list(); err != nil {
+		return err
+	}
+	t.describe(loc.Name)
+	if err := t.openLive(loc); err != nil {
+		return err
+	}
+	if t.live != nil {
+		t.opened -= clockStep.Nanoseconds()
+		if err := t.readLive(ctx, stateOnly); err != nil {
+			return err
+		}
+		t.describe(loc.Name)
+	}
+	t.info.Notes = append(t.info.Notes, t.notes...)
+	t.checkState()
+	t.scan.report(t.changing)
+	return nil
+}
+
+// list looks at the directories. TOK_OBJ may be another than before: a restore
+// exchanges it.
+func (t *token) list() (err error) {
+	objects, err := openDir(t.dir, objectsName)
+	t.noObjects = err
 	if err != nil && !isNoDirectory(err) {
 		return fmt.Errorf("cannot open %s: %w", objectsName, err)
 	}
+	if t.objects >= 0 {
+		unix.Close(t.objects)
+	}
+	t.objects = objects
 	t.watched = watch(t.dir, t.objects)
-	f, err := readFile(t.dir, []byte(nvtokName), make([]byte, tokendata.NVTOKNew+tokendata.ICSFRecord+1))
+	t.nvtok, err = readFile(t.dir, []byte(nvtokName), make([]byte, tokendata.NVTOKNew+tokendata.ICSFRecord+1))
 	if err != nil && !ofEntry(err) {
 		return fmt.Errorf("cannot read %s: %w", nvtokName, err)
 	}
-	n := tokendata.ParseNVTOK(f.data)
-	t.scan, err = scanToken(t.dir, t.objects, n.Variant() == tokendata.TPM)
-	if err != nil {
-		return err
-	}
-	t.describe(loc.Name, n, f)
-	t.checkState(n, noObjects)
-	return nil
+	t.scan, err = scanToken(t.dir, t.objects, tokendata.ParseNVTOK(t.nvtok.data).Variant() == tokendata.TPM)
+	return err
 }
 
 // Info describes the token.
 func (t *token) Info() *format.Token { return &t.info }
 
 // describe fills the descriptor.
-func (t *token) describe(name format.Name, n tokendata.NVTOK, nv file) {
+func (t *token) describe(name format.Name) {
+	n := tokendata.ParseNVTOK(t.nvtok.data)
 	t.info = format.Token{
 		Name: name, Kind: Kind,
 		Label: n.Label, Manufacturer: n.Manufacturer, Model: n.Model, Serial: n.Serial,
 		Directories: t.scan.dirs,
 	}
 	t.info.Defaults = t.scan.indexAttr
-	if !t.info.Defaults.Known && nv.data != nil {
-		t.info.Defaults = nv.attr()
+	if !t.info.Defaults.Known && t.nvtok.data != nil {
+		t.info.Defaults = t.nvtok.attr()
 	}
 	t.info.Defaults.DefaultACL = ""
 	if n.Format == tokendata.Unknown {
@@ -175,7 +215,8 @@ func (t *token) byteOrder(n tokendata.NVTOK) string {
 }
 
 // checkState reports what is missing beside NVTOK.DAT.
-func (t *token) checkState(n tokendata.NVTOK, noObjects error) {
+func (t *token) checkState() {
+	n := tokendata.ParseNVTOK(t.nvtok.data)
 	var found findings
 	variant := t.variant(n)
 	ownKeys := variant != tokendata.TPM && variant != tokendata.ICSF
@@ -185,7 +226,7 @@ func (t *token) checkState(n tokendata.NVTOK, noObjects error) {
 	if ownKeys && n.UserPIN && !exists(t.dir, userKeyName) {
 		found.add(Missing, userKeyName, -1, "there is no %s, and NVTOK.DAT says that the user PIN is set: the user cannot log in", userKeyName)
 	}
-	if ownKeys && noObjects == unix.ENOENT {
+	if ownKeys && t.noObjects == unix.ENOENT {
 		found.add(Missing, objectsName, -1, "there is no directory %s", objectsName)
 	}
 	if !slices.ContainsFunc(t.scan.state, func(e backends.Entry) bool { return string(e.Name) == nvtokName }) {
@@ -194,8 +235,13 @@ func (t *token) checkState(n tokendata.NVTOK, noObjects error) {
 	t.scan.report(found.all())
 }
 
-// Close gives the descriptors back.
+// Close gives descriptors and memory back.
 func (t *token) Close() error {
+	t.kept.clear()
+	if t.live != nil {
+		t.live.locks.close()
+		t.live.locks = nil
+	}
 	for _, fd := range []*int{&t.dir, &t.objects} {
 		if *fd >= 0 {
 			unix.Close(*fd)
