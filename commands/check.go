@@ -31,7 +31,7 @@ wrong PIN makes it 6. -v names every entry, and what stands beside tokens, such
 as the old copy that a restore kept.`,
 		flags: join([]cli.Flag{
 			directoryFlag("the operands that follow are in `DIR`"),
-		}, pinFlags(), selectionFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
+		}, pinFlags(), selectionFlags(), readingFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
 		run: func(s *session, c *cli.Context) error {
 			o, err := checkOptionsOf(s, c)
 			if err != nil {
@@ -47,6 +47,7 @@ type checkOptions struct {
 	operands []operand
 	sel      selection // what is excluded
 	pins     *pins
+	reading  backends.Reading
 	jobs     int
 }
 
@@ -55,6 +56,9 @@ func checkOptionsOf(s *session, c *cli.Context) (o checkOptions, err error) {
 		return o, err
 	}
 	if o.operands, err = s.tokenOperands(c); err != nil {
+		return o, err
+	}
+	if o.reading, err = readingOf(s, c); err != nil {
 		return o, err
 	}
 	if o.sel.excluded, err = exclusions(s, c); err != nil {
@@ -76,6 +80,7 @@ func check(ctx context.Context, s *session, o checkOptions) error {
 	if err != nil {
 		return left(err, "nothing was checked")
 	}
+	readAs(inputs, o.reading)
 	k := &checking{session: s, inputs: map[string]stages.Input{}}
 	for _, in := range inputs {
 		k.inputs[in.Name.String()] = in
@@ -92,7 +97,7 @@ func check(ctx context.Context, s *session, o checkOptions) error {
 	s.note(sum)
 	s.summary.Generation, s.summary.Restores = nil, nil // there is no archive
 	if err == nil && sum.Tokens == 0 {
-		err = failedf("", "no token could be opened")
+		err = s.noneOpened()
 	}
 	if err != nil {
 		return left(err, "not everything was checked")

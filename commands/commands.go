@@ -44,18 +44,19 @@ func table() []*command {
 // session is one run of a command.
 type session struct {
 	*line
-	name     string // the command's
-	ctx      context.Context
-	signals  *signals
-	report   *report
-	stdinFor string // who reads stdin
-	secrets  map[secretSource][]byte
-	summary  *jsonSummary
-	progress progress
-	screen   *screen
-	asked    chan os.Signal // USR1: how far is it?
-	regular  bool           // --progress
-	hush     func()         // ends the telling of progress
+	name        string // the command's
+	ctx         context.Context
+	signals     *signals
+	report      *report
+	stdinFor    string // who reads stdin
+	secrets     map[secretSource][]byte
+	summary     *jsonSummary
+	lastProblem error // why the last token was not opened that was not
+	progress    progress
+	screen      *screen
+	asked       chan os.Signal // USR1: how far is it?
+	regular     bool           // --progress
+	hush        func()         // ends the telling of progress
 }
 
 // Main runs tokar with the arguments of a process and returns its exit code.

@@ -42,7 +42,7 @@ is whole.`,
 			&cli.BoolFlag{Name: "no-compress", Usage: "do not compress"},
 			&cli.BoolFlag{Name: "auto-compress", Aliases: []string{"a"}, Usage: "choose by FILE's suffix: .xz or .zst"},
 			&cli.StringFlag{Name: "level", Usage: "zstd's `LEVEL`, 1 to 22"},
-		}, selectionFlags(), []cli.Flag{
+		}, selectionFlags(), readingFlags(), []cli.Flag{
 			jobsFlag(),
 			progressFlag(),
 			dryRunFlag(),
@@ -66,6 +66,7 @@ type createOptions struct {
 	dryRun   bool
 	operands []operand
 	sel      selection // what is excluded
+	reading  backends.Reading
 	to       keyslot.Recipients
 	sign     *signature.Key // nil: not signed
 	pins     *pins
@@ -93,6 +94,9 @@ func createOptionsOf(s *session, c *cli.Context) (o createOptions, err error) {
 		return o, err
 	}
 	if o.sel.excluded, err = exclusions(s, c); err != nil {
+		return o, err
+	}
+	if o.reading, err = readingOf(s, c); err != nil {
 		return o, err
 	}
 	if o.pins, err = pinsOf(s, c); err != nil {
@@ -154,6 +158,7 @@ func create(ctx context.Context, s *session, o createOptions) error {
 	if err != nil {
 		return left(err, "no archive was written")
 	}
+	readAs(inputs, o.reading)
 	out, err := openCreated(s, o)
 	if err != nil {
 		return err
@@ -165,7 +170,7 @@ func create(ctx context.Context, s *session, o createOptions) error {
 		s.summary.DryRun = o.dryRun
 	}
 	if err == nil && sum.Tokens == 0 {
-		err = failedf("", "no token could be opened")
+		err = s.noneOpened()
 	}
 	if err == nil {
 		err = s.report.said()
@@ -241,8 +246,14 @@ func (s *session) createdUnlocked(t *format.Token, found []format.Finding, err e
 }
 
 // unopened names a token that could not be opened.
-func (s *session) unopened(p stages.Problem) {
-	s.report.plain("unopened", p.Location.Name.String(), p.Err.Error())
+func (s *session) unopened(p stages.Problem) { s.unopenedAt(p.Location.Name.String(), p.Err) }
+
+func (s *session) unopenedAt(token string, err error) {
+	s.lastProblem = err
+	s.report.tell(notice{
+		Finding: format.Finding{Kind: "unopened", Offset: -1, Message: err.Error()},
+		token:   token, advice: advice{text: todo(err)},
+	})
 }
 
 // archived names a record of an archive, and what was found wrong with it.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tokar/backends"
 	"tokar/backends/all"
 	"tokar/format"
 	"tokar/stages"
@@ -34,7 +35,7 @@ archive's end only: believe the exit code.`,
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 			directoryFlag("the tokens are in `DIR`; counts for the patterns that follow"),
 			&cli.StringFlag{Name: "as", Usage: "compare the one token chosen with that of another `NAME`"},
-		}, identityFlags(), signersFlags(), selectionFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
+		}, identityFlags(), signersFlags(), selectionFlags(), readingFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
 		run: func(s *session, c *cli.Context) error {
 			o, err := diffOptionsOf(s, c)
 			if err != nil {
@@ -48,9 +49,10 @@ archive's end only: believe the exit code.`,
 
 type diffOptions struct {
 	openOptions
-	sel *selection
-	dir string      // where there are no patterns
-	as  format.Name // instead of the token's own
+	sel     *selection
+	reading backends.Reading
+	dir     string      // where there are no patterns
+	as      format.Name // instead of the token's own
 }
 
 func diffOptionsOf(s *session, c *cli.Context) (o diffOptions, err error) {
@@ -59,6 +61,9 @@ func diffOptionsOf(s *session, c *cli.Context) (o diffOptions, err error) {
 		return o, err
 	}
 	if o.sel, err = selectionOf(s, c); err != nil {
+		return o, err
+	}
+	if o.reading, err = readingOf(s, c); err != nil {
 		return o, err
 	}
 	if o.as, err = otherName(s, c); err != nil {
@@ -83,7 +88,7 @@ func diff(ctx context.Context, s *session, o diffOptions) error {
 		Backend:     all.ByKind,
 		Place: func(t *format.Token) stages.Place {
 			whole, wanted := o.sel.token(t)
-			return stages.Place{Dir: o.place(t), Name: o.as, Whole: whole, Wanted: wanted}
+			return stages.Place{Dir: o.place(t), Name: o.as, Reading: o.reading, Whole: whole, Wanted: wanted}
 		},
 		Select:   o.sel.entry,
 		Compared: d.compared,
@@ -164,7 +169,7 @@ func (d *differing) compared(c *stages.Compared) error {
 		})
 		return nil
 	case c.Err != nil:
-		d.report.plain("unopened", name, c.Err.Error())
+		d.unopenedAt(name, c.Err)
 		return nil
 	}
 	d.tokens++

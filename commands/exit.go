@@ -115,7 +115,7 @@ func codeOf(err error) int {
 		return exitPartway
 	case errors.As(err, &f):
 		return f.code
-	case isAny(err, backends.ErrBusy, backends.ErrInUse):
+	case isAny(err, backends.ErrBusy, backends.ErrInUse, backends.ErrLocked):
 		return exitBusy
 	case isAny(err, backends.ErrPIN, format.ErrNoKey, format.ErrSigner, keyslot.ErrPassphrase, signature.ErrPassphrase):
 		return exitSecret
@@ -155,6 +155,8 @@ func todo(err error) string {
 		return "try again later"
 	case errors.Is(err, backends.ErrInUse):
 		return "stop pkcsslotd and the programs that use the token, and try again; single objects go in with --token-in-use"
+	case errors.Is(err, backends.ErrLocked):
+		return "end that program, or try again later; --no-lock reads the token all the same"
 	case errors.Is(err, backends.ErrOther):
 		return "extract into another directory with -C DIR; or, for a whole token, --replace-token puts the archive's in its place and keeps the old one beside it"
 	case errors.Is(err, backends.ErrUnknown):

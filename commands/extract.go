@@ -59,6 +59,7 @@ live token is yours.`,
 			&cli.BoolFlag{Name: "token-in-use", Usage: "put single objects into a token that programs use; they may not see them before they are started again"},
 			&cli.BoolFlag{Name: "to-stdout", Aliases: []string{"O"}, Usage: "write the objects named TOKEN/OBJECT to stdout, as cat does"},
 			&cli.BoolFlag{Name: "salvage", Usage: "bring back what is whole of a damaged archive, into a new directory"},
+			lockDirFlag(),
 			jobsFlag(),
 			progressFlag(),
 			dryRunFlag(),
@@ -132,6 +133,10 @@ func existingOf(s *session, c *cli.Context) (backends.RestoreOptions, error) {
 		InUse:     c.Bool("token-in-use"),
 		Overwrite: c.Bool("overwrite"),
 		NoKeep:    c.Bool("no-keep"),
+	}
+	var err error
+	if o.Locks, err = lockDirOf(s, c); err != nil {
+		return o, err
 	}
 	said := 0
 	for _, choice := range []struct {

@@ -98,6 +98,6 @@ func Archive(ctx context.Context, w io.Writer, inputs []Input, o ArchiveOptions)
 	if err := pipeline.Forward(ctx, src, chain, dst, o.Workers); err != nil {
 		return sum, err
 	}
-	sum.Unstable = src.unstable
+	dst.rest(src)
 	return sum, dst.close()
 }

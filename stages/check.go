@@ -28,7 +28,7 @@ func Check(ctx context.Context, inputs []Input, o CheckOptions) (*Summary, error
 	defer src.close()
 	chain := func() ([]stage, error) { return []stage{&read{}, &validate{}, &examine{examiner: x}}, nil }
 	err := pipeline.Forward(ctx, src, chain, dst, o.Workers)
-	dst.summary.Unstable = src.unstable
+	dst.rest(src)
 	return dst.summary, err
 }
 
@@ -57,6 +57,14 @@ func (s *told) notes(b *Batch) {
 		s.problem(p)
 	}
 	b.notes = b.notes[:0]
+}
+
+// rest tells what the source knows once it has come to its end.
+func (s *told) rest(src *entries) {
+	for _, p := range src.notes {
+		s.problem(p)
+	}
+	s.summary.Unstable = src.unstable
 }
 
 // record counts and tells the i-th record of a part.

@@ -78,6 +78,7 @@ type entries struct {
 	current    *tokenRun
 	ending     []*tokenRun // listed to the end, waiting for their own
 	unstable   []string
+	notes      []Problem // after the last batch
 }
 
 // Next plans a batch.
@@ -98,6 +99,7 @@ func (e *entries) Next(ctx context.Context, b *Batch) error {
 		}
 	}
 	if len(b.planned) == 0 {
+		e.notes = append(e.notes, b.notes...)
 		return io.EOF
 	}
 	e.batch++

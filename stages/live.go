@@ -109,7 +109,7 @@ func (l *live) find(ctx context.Context, b backends.Backend) (loc backends.Locat
 		if err == nil && loc.Real != filepath.Join(base, l.below()) {
 			err = errors.New("a symbolic link leads there, which is not followed")
 		}
-		loc.Name = l.place.Name
+		loc.Name, loc.Reading = l.place.Name, l.place.Reading
 		return loc, err
 	}
 	for _, p := range found.Passed {

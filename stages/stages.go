@@ -110,10 +110,11 @@ type Problem struct {
 // A Place is where an archived token is restored to, or where the token stands
 // that it is compared with.
 type Place struct {
-	Dir    string
-	Name   format.Name // in Dir; empty: the archived token's own
-	Wanted bool        // it, or perhaps some of it
-	Whole  bool        // all of it, but for what Select leaves out
+	Dir     string
+	Name    format.Name      // in Dir; empty: the archived token's own
+	Reading backends.Reading // of the token that stands there
+	Wanted  bool             // it, or perhaps some of it
+	Whole   bool             // all of it, but for what Select leaves out
 }
 
 // Each is told of every record, in archive order, from one goroutine. The

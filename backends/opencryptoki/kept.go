@@ -33,7 +33,8 @@ type keptEntries struct {
 type kept struct {
 	file
 	err   error // why it was not
-	stamp stamp // of the file; zero if it may have changed since unseen
+	stamp stamp
+	young bool // it may have changed since without another stamp
 }
 
 // room reserves memory, if there is so much.
@@ -56,7 +57,7 @@ func (k *keptEntries) get(e *backends.Entry) (kept, bool) {
 // current says whether an entry is there as its file now is.
 func (k *keptEntries) current(e *backends.Entry, now stamp) bool {
 	got, ok := k.get(e)
-	return ok && got.stamp != stamp{} && got.stamp == now
+	return ok && !got.young && got.stamp == now
 }
 
 // put keeps an entry, instead of what was kept of it before. It gives errFull if

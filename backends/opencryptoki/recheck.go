@@ -97,6 +97,10 @@ func (t *token) recheckLive(ctx context.Context) (changed []backends.Entry, stab
 		return nil, true, nil
 	}
 	before, listed := t.scan, t.watched
+	if len(t.changing) > 0 { // and that is told
+		changed, err = t.relist(ctx, before)
+		return changed, false, err
+	}
 	stable, err = t.settle(ctx, again, func() (list []backends.Entry, err error) {
 		if t.watched == listed {
 			changed = t.lateEntries()
