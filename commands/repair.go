@@ -45,6 +45,7 @@ tells what would be done, and does nothing.`,
 			&cli.StringFlag{Name: "as", Usage: "the one token chosen has another `NAME` today"},
 		}, identityFlags(), signersFlags(), pinFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "token-in-use", Usage: "put objects right though programs use the token; they may not see them before they are started again"},
+			lockDirFlag(),
 			jobsFlag(),
 			progressFlag(),
 			dryRunFlag(),
@@ -85,6 +86,9 @@ func repairOptionsOf(s *session, c *cli.Context) (o repairOptions, err error) {
 		return o, err
 	}
 	o.existing = backends.RestoreOptions{Mend: true, DryRun: o.dryRun, InUse: c.Bool("token-in-use"), NoKeep: true}
+	if o.existing.Locks, err = lockDirOf(s, c); err != nil {
+		return o, err
+	}
 	o.openOptions, err = openOptionsOf(s, c)
 	return o, err
 }
