@@ -98,6 +98,7 @@ func (t *token) recheckLive(ctx context.Context) (changed []backends.Entry, stab
 	}
 	before, listed := t.scan, t.watched
 	if len(t.changing) > 0 { // and that is told
+		t.kept.clear()
 		changed, err = t.relist(ctx, before)
 		return changed, false, err
 	}
@@ -115,7 +116,8 @@ func (t *token) recheckLive(ctx context.Context) (changed []backends.Entry, stab
 	if err != nil {
 		return nil, false, fmt.Errorf("token %s: cannot look at it again: %w", t.info.Name, err)
 	}
-	if !stable {
+	if !stable { // then as it stands, and not what was read of it at several moments
+		t.kept.clear()
 		changed, err = t.relist(ctx, before)
 	}
 	for i := range changed {
