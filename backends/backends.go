@@ -86,6 +86,7 @@ type Location struct {
 type Reading struct {
 	Locks   string // the directory of the locks, where it is another
 	NoLock  bool   // take none; what changes meanwhile is read again
+	PEMs    string // the directory of the PEM files of a TPM token that are kept off the disk
 	Listing bool   // only its list is wanted: take no lock, read no entry
 }
 

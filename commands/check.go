@@ -80,7 +80,9 @@ func check(ctx context.Context, s *session, o checkOptions) error {
 	if err != nil {
 		return left(err, "nothing was checked")
 	}
-	readAs(inputs, o.reading)
+	if err := s.readAs(inputs, o.reading); err != nil {
+		return err
+	}
 	k := &checking{session: s, inputs: map[string]stages.Input{}}
 	for _, in := range inputs {
 		k.inputs[in.Name.String()] = in

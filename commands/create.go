@@ -158,7 +158,9 @@ func create(ctx context.Context, s *session, o createOptions) error {
 	if err != nil {
 		return left(err, "no archive was written")
 	}
-	readAs(inputs, o.reading)
+	if err := s.readAs(inputs, o.reading); err != nil {
+		return err
+	}
 	out, err := openCreated(s, o)
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func existingOf(s *session, c *cli.Context) (backends.RestoreOptions, error) {
 		NoKeep:    c.Bool("no-keep"),
 	}
 	var err error
-	if o.Locks, err = lockDirOf(s, c); err != nil {
+	if o.Locks, err = directoryOf(s, c, "lock-dir"); err != nil {
 		return o, err
 	}
 	said := 0

@@ -86,7 +86,7 @@ func repairOptionsOf(s *session, c *cli.Context) (o repairOptions, err error) {
 		return o, err
 	}
 	o.existing = backends.RestoreOptions{Mend: true, DryRun: o.dryRun, InUse: c.Bool("token-in-use"), NoKeep: true}
-	if o.existing.Locks, err = lockDirOf(s, c); err != nil {
+	if o.existing.Locks, err = directoryOf(s, c, "lock-dir"); err != nil {
 		return o, err
 	}
 	o.openOptions, err = openOptionsOf(s, c)

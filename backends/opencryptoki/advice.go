@@ -39,6 +39,8 @@ var advice = map[string]string{
 	TooLarge:   "no token has such a file; look what it is, and move it out of the token",
 	TooDeep:    "no token has such a directory; move it out of the token",
 	Unreadable: "try again as root; if root cannot read it either, the disk is failing: copy what can be read and " + backends.PutBack,
+	NoPEM:      "the token works on its own TPM, and no other takes it; look for the right file, and archive the token again with --pem-dir",
+	OldPEM:     "for another TPM, put the file in the token and change the PIN, which writes it anew; until then keep the PIN before",
 	Changing:   "try again while no program uses the token",
 	Gone:       "try again while no program uses the token",
 	Clash:      "move the file out of the token's directory",

@@ -80,6 +80,10 @@ const (
 	TooDeep = "too-deep"
 	// Unreadable: the system refuses to read it.
 	Unreadable = "unreadable"
+	// NoPEM: a PEM file of a TPM token that is missing, or is no use.
+	NoPEM = "no-pem"
+	// OldPEM: a PEM file of a TPM token that holds another PIN than the token.
+	OldPEM = "old-pem"
 	// Changing: a file that changed each time while it was read.
 	Changing = "changing"
 	// Gone: listed, but removed before it was read.

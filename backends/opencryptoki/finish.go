@@ -23,11 +23,11 @@ func (s *staging) Finish(ctx context.Context) ([]format.Finding, error) {
 		return nil, err
 	}
 	var found findings
-	steps := []func(*findings) error{s.decide, s.reportDropped, s.finishIndex, s.syncFiles, s.finishDirs}
+	steps := []func(*findings) error{s.decide, s.reportDropped, s.finishIndex, s.tellTPM, s.syncFiles, s.finishDirs}
 	if s.merge != nil {
 		steps = []func(*findings) error{s.merge.allowed, s.merge.build, s.merge.mayRaise}
 	} else if s.dir < 0 {
-		steps = steps[:3]
+		steps = steps[:4]
 	}
 	for _, step := range steps {
 		if err := step(&found); err != nil {

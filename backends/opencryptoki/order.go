@@ -18,6 +18,7 @@ type order struct {
 	lacking map[string]bool // files of the PIN state that are in the archive and left out
 	given   []byte          // OBJ.IDX itself, where a dry run has no file of it
 	nvtok   bool            // NVTOK.DAT came
+	ofTPM   map[string]bool // root keys of a TPM token, by CKA_ID, and PEM files that came
 
 	attrs map[string]format.Attr // of the PIN state's files, where a token is mended
 }
@@ -33,6 +34,9 @@ func (s *staging) Order(r *format.Record, left bool) error {
 	}
 	if r.Kind == format.KindState && s.live != nil {
 		o.state(r, left)
+	}
+	if !left {
+		o.rootKey(r)
 	}
 	mends := s.merge != nil && s.merge.mend != nil
 	if r.Kind == format.KindState && mends && len(o.attrs) < maxStateFiles {
@@ -74,6 +78,22 @@ func (s *staging) Order(r *format.Record, left bool) error {
 		o.index = append(append(o.index, name...), '\n')
 	}
 	return nil
+}
+
+// rootKey notes what a TPM token needs to be taken by another TPM.
+func (o *order) rootKey(r *format.Record) {
+	for _, h := range hierarchies {
+		is := r.Kind == format.KindState && string(baseName(r.Name)) == h.pem
+		if name := h.pem; is || r.Kind == format.KindObject && string(r.Details.ID) == h.root {
+			if !is {
+				name = h.root
+			}
+			if o.ofTPM == nil {
+				o.ofTPM = map[string]bool{}
+			}
+			o.ofTPM[name] = true
+		}
+	}
 }
 
 // state notes a file of the PIN state that does not come. (What a TPM token has

@@ -80,6 +80,8 @@ func (t *token) readPlace(e *backends.Entry, buf []byte) (file, error) {
 		return readFile(t.dir, e.Name, buf)
 	case inObjects:
 		return readFile(t.objects, baseName(e.Name), buf)
+	case fromPEMs:
+		return t.readPEM(e, buf)
 	}
 	return readBelow(t.dir, e.Name, buf)
 }

@@ -195,6 +195,8 @@ func (t *token) stampOf(e *backends.Entry) stamp {
 	switch e.Place {
 	case inIndex, inObjects:
 		dir = t.objects
+	case fromPEMs:
+		return stampOf(unix.AT_FDCWD, t.pems[string(e.Name)])
 	case elsewhere:
 		var err error
 		if dir, err = openPath(t.dir, e.Name.Components()); err != nil {

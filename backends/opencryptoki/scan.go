@@ -34,6 +34,7 @@ const (
 	inObjects        // in TOK_OBJ
 	inIndex          // it is OBJ.IDX, read when the token was opened
 	elsewhere        // below the token directory, by its components
+	fromPEMs         // in the operator's directory of PEM files
 )
 
 // scanner walks a token directory.

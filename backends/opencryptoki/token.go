@@ -20,6 +20,7 @@ import (
 // token is a token directory, open for reading. It implements backends.Token
 // and backends.Rechecker.
 type token struct {
+	loc          backends.Location
 	path         string
 	dir, objects int   // descriptors of the token directory and TOK_OBJ; the latter may be -1
 	opened       int64 // ns since 1970, before anything was looked at
@@ -30,6 +31,7 @@ type token struct {
 	watched      watched // what stood when it was listed
 	live         *live   // nil where it has no lock: no library used it since the system started
 	kept         keptEntries
+	pems         map[string]string // where entries are that stand in the operator's directory of PEM files
 	notes        []string
 	changing     []format.Finding // PINs did not stand still
 
@@ -69,6 +71,7 @@ func (t *token) open(ctx context.Context, loc backends.Location, stateOnly bool)
 	if err != nil {
 		return fmt.Errorf("cannot open its directory %s: %w", t.path, err)
 	}
+	t.loc = loc
 	if err := t.list(); err != nil {
 		return err
 	}
@@ -85,6 +88,9 @@ func (t *token) open(ctx context.Context, loc backends.Location, stateOnly bool)
 	}
 	t.info.Notes = append(t.info.Notes, t.notes...)
 	t.checkState()
+	if !stateOnly && !loc.Reading.Listing {
+		t.judgePEMs()
+	}
 	t.scan.report(t.changing)
 	return nil
 }
@@ -107,6 +113,9 @@ func (t *token) list() (err error) {
 		return fmt.Errorf("cannot read %s: %w", nvtokName, err)
 	}
 	t.scan, err = scanToken(t.dir, t.objects, tokendata.ParseNVTOK(t.nvtok.data).Variant() == tokendata.TPM)
+	if err == nil {
+		t.addPEMs(t.loc)
+	}
 	return err
 }
 

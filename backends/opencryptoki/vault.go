@@ -28,6 +28,7 @@ type vault struct {
 	found  findings
 	wrong  []error
 	pairs  pairs
+	roots  rootKeys // of a TPM token
 }
 
 // Unlock prepares to open what t keeps behind PINs.
@@ -51,7 +52,15 @@ func (b Backend) Unlock(t *format.Token, l backends.Logins) backends.Vault {
 // Learn keeps the files that PINs open the token with.
 func (v *vault) Learn(r *format.Record) {
 	name := string(r.Name)
-	if v.ofTPM || r.Kind != format.KindState || r.Absent() || name != nvtokName && name != soKeyName && name != userKeyName {
+	if v.ofTPM {
+		if _, ok := hierarchyOf(r.Name.String()); ok && r.Kind == format.KindState && !r.Absent() && v.logins.Given() {
+			v.mu.Lock()
+			v.roots.learn(r.Name.String(), r.Data)
+			v.mu.Unlock()
+		}
+		return
+	}
+	if r.Kind != format.KindState || r.Absent() || name != nvtokName && name != soKeyName && name != userKeyName {
 		return
 	}
 	v.mu.Lock()
@@ -130,6 +139,11 @@ func (v *vault) Examine(r *format.Record) (c backends.Content, found []format.Fi
 	h := tokendata.ParseObject(r.Data, v.format)
 	if !h.Private {
 		v.pair(r.Name, h.Body, r.Class)
+		if v.ofTPM && v.logins.Given() {
+			v.mu.Lock()
+			v.roots.object(r.Name, h.Body, v.orderOf(h.Body))
+			v.mu.Unlock()
+		}
 		return c, nil
 	}
 	keys := v.open()
@@ -187,6 +201,13 @@ func (v *vault) Close() ([]format.Finding, error) {
 	if v.again { // it was read again: the last counts
 		clearKeys(v.openKeys())
 	}
+	v.roots.judge(func(r tokendata.Role) []byte {
+		if r.Name == tokendata.SO.Name {
+			return v.logins.SO
+		}
+		return v.logins.User
+	}, &v.found)
+	v.roots.forget()
 	v.found.list = append(v.found.list, v.pairs.judge()...)
 	return v.found.all(), errors.Join(v.wrong...)
 }
