@@ -184,6 +184,9 @@ type RestoreOptions struct {
 	// Locks is the directory of the tokens' locks, where it is another than their
 	// kind has.
 	Locks string
+	// Configuration: the files of a host's configuration are written; else they are
+	// only compared.
+	Configuration bool
 	// Note, if set, is told what the operator should know and is no finding, such
 	// as what a killed run had left.
 	Note func(message string)

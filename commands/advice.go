@@ -27,6 +27,8 @@ type restore struct {
 	file    string // the archive; empty if it is not known
 	dir     string // the token is in it
 	as      string // the token's name there, if it is another in the archive
+	config  string // the host's, which is to be written; else empty
+	base    string // of its tokens, where that is not the usual
 	flag    string
 	operand string // empty: no restore
 }
@@ -56,6 +58,12 @@ func (x restore) command(operands []string) string {
 	}
 	if x.as != "" {
 		words = append(words, "--as="+shellWord(x.as))
+	}
+	if x.config != "" {
+		words = append(words, "--configuration", "--config="+shellWord(x.config))
+	}
+	if x.base != "" {
+		words = append(words, "--base="+shellWord(x.base))
 	}
 	if x.flag != "" {
 		words = append(words, x.flag)

@@ -20,6 +20,7 @@ func checkCommand() *command {
 		examples: `tokar check /var/lib/opencryptoki
 tokar check -v --pin file:user.pin /var/lib/opencryptoki/swtok
 tokar check --pin swtok=file:user.pin --so-pin swtok=file:so.pin /var/lib/opencryptoki
+tokar check --config /etc/opencryptoki/opencryptoki.conf
 tokar check --json /var/lib/opencryptoki | jq 'select(.type == "finding")'`,
 		text: `PATH is a token's directory, or one that holds tokens, as for create. Every
 file is read and every object validated as when it is archived; nothing is
@@ -28,10 +29,14 @@ are checked then. With the user PIN or the SO PIN they are decrypted, and their
 keys checked; tokar reads files and never logs in, so no try of a PIN is counted.
 What is wrong is named, with what to do about it, and makes the exit code 1; a
 wrong PIN makes it 6. -v names every entry, and what stands beside tokens, such
-as the old copy that a restore kept.`,
+as the old copy that a restore kept.
+
+With --config the operands are slot numbers, names or labels of tokens; none
+means every slot's token that is there. A token that does not fit its slot, in
+type, format (tokversion) or group, is a finding.`,
 		flags: join([]cli.Flag{
 			directoryFlag("the operands that follow are in `DIR`"),
-		}, pinFlags(), selectionFlags(), readingFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
+		}, configFlags("operands name its slots or tokens"), pinFlags(), selectionFlags(), readingFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
 		run: func(s *session, c *cli.Context) error {
 			o, err := checkOptionsOf(s, c)
 			if err != nil {
@@ -44,24 +49,20 @@ as the old copy that a restore kept.`,
 }
 
 type checkOptions struct {
-	operands []operand
-	sel      selection // what is excluded
-	pins     *pins
-	reading  backends.Reading
-	jobs     int
+	sources
+	pins    *pins
+	reading backends.Reading
+	jobs    int
 }
 
 func checkOptionsOf(s *session, c *cli.Context) (o checkOptions, err error) {
 	if o.jobs, err = jobs(s, c); err != nil {
 		return o, err
 	}
-	if o.operands, err = s.tokenOperands(c); err != nil {
+	if o.sources, err = s.tokensOf(c); err != nil {
 		return o, err
 	}
 	if o.reading, err = readingOf(s, c); err != nil {
-		return o, err
-	}
-	if o.sel.excluded, err = exclusions(s, c); err != nil {
 		return o, err
 	}
 	o.pins, err = pinsOf(s, c)
@@ -70,7 +71,7 @@ func checkOptionsOf(s *session, c *cli.Context) (o checkOptions, err error) {
 
 // check validates tokens and writes nothing.
 func check(ctx context.Context, s *session, o checkOptions) error {
-	inputs, err := findTokens(ctx, s, o.operands, o.sel, "checked")
+	inputs, err := findTokens(ctx, s, o.sources, "checked")
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func check(ctx context.Context, s *session, o checkOptions) error {
 	if err := s.readAs(inputs, o.reading); err != nil {
 		return err
 	}
-	k := &checking{session: s, inputs: map[string]stages.Input{}}
+	k := &checking{session: s, cfg: o.cfg, inputs: map[string]stages.Input{}}
 	for _, in := range inputs {
 		k.inputs[in.Name.String()] = in
 	}
@@ -124,6 +125,7 @@ func check(ctx context.Context, s *session, o checkOptions) error {
 // checking is one run of check.
 type checking struct {
 	*session
+	cfg     backends.Host
 	inputs  map[string]stages.Input // by the token's name
 	private uint64                  // objects whose content is encrypted
 	opened  uint64                  // … and that a PIN opened
@@ -134,6 +136,9 @@ func (k *checking) each(t *format.Token, r *format.Record) {
 		return
 	}
 	k.entry(t, r)
+	if r.Kind == format.KindToken {
+		k.misfits(k.cfg, t)
+	}
 	switch {
 	case r.Kind != format.KindObject || r.Flags&format.Private == 0:
 	case r.Class == format.ClassNone:

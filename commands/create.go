@@ -26,13 +26,19 @@ tokar c -R restore.key.pub /var/lib/opencryptoki | ssh vault 'cat > host7.tokar'
 tokar cvf backup.tokar -R restore.key.pub swtok icatok
 tokar c -R restore.key.pub --verifier-file verify.key.pub -f backup.tokar swtok
 tokar c -R restore.key.pub --sign ~/.ssh/id_ed25519 -f backup.tokar swtok
+tokar c --config /etc/opencryptoki/opencryptoki.conf -R restore.key.pub -f backup.tokar 3 newtok
 tokar c -p -f backup.tokar old=/mnt/a/swtok new=/mnt/b/swtok`,
 		text: `PATH is a token's directory, or one that holds tokens (and TPM tokens, tpm/USER);
 links in it are not followed, and -v names what is passed over. A token is
 archived under its directory's name, or under NAME. What is damaged is archived
 as it is, named, and makes the exit code 1. With PINs private objects are opened
 and checked as by tokar check; the archive is the same. FILE appears only when it
-is whole.`,
+is whole.
+
+With --config the operands are slot numbers, names or labels of tokens; none
+means every slot's token that is there. What does not fit its slot is named.
+FILE itself goes along, with the configurations of tokens that it names,
+strength.conf, policy.conf and HSM_MK_CHANGE, as one token more.`,
 		flags: join([]cli.Flag{
 			fileFlag("write the archive to `FILE`; - or none is stdout"),
 			directoryFlag("the operands that follow are in `DIR`"),
@@ -42,7 +48,7 @@ is whole.`,
 			&cli.BoolFlag{Name: "no-compress", Usage: "do not compress"},
 			&cli.BoolFlag{Name: "auto-compress", Aliases: []string{"a"}, Usage: "choose by FILE's suffix: .xz or .zst"},
 			&cli.StringFlag{Name: "level", Usage: "zstd's `LEVEL`, 1 to 22"},
-		}, selectionFlags(), readingFlags(), []cli.Flag{
+		}, configFlags("operands name its slots or tokens"), selectionFlags(), readingFlags(), []cli.Flag{
 			jobsFlag(),
 			progressFlag(),
 			dryRunFlag(),
@@ -61,19 +67,18 @@ is whole.`,
 }
 
 type createOptions struct {
-	file     string
-	force    bool
-	dryRun   bool
-	operands []operand
-	sel      selection // what is excluded
-	reading  backends.Reading
-	to       keyslot.Recipients
-	sign     *signature.Key // nil: not signed
-	pins     *pins
-	forget   func() // zeroes the passphrase
-	codec    format.Codec
-	level    int
-	jobs     int
+	sources
+	file    string
+	force   bool
+	dryRun  bool
+	reading backends.Reading
+	to      keyslot.Recipients
+	sign    *signature.Key // nil: not signed
+	pins    *pins
+	forget  func() // zeroes the passphrase
+	codec   format.Codec
+	level   int
+	jobs    int
 }
 
 func createOptionsOf(s *session, c *cli.Context) (o createOptions, err error) {
@@ -90,10 +95,7 @@ func createOptionsOf(s *session, c *cli.Context) (o createOptions, err error) {
 	if o.jobs, err = jobs(s, c); err != nil {
 		return o, err
 	}
-	if o.operands, err = s.tokenOperands(c); err != nil {
-		return o, err
-	}
-	if o.sel.excluded, err = exclusions(s, c); err != nil {
+	if o.sources, err = s.tokensOf(c); err != nil {
 		return o, err
 	}
 	if o.reading, err = readingOf(s, c); err != nil {
@@ -102,6 +104,7 @@ func createOptionsOf(s *session, c *cli.Context) (o createOptions, err error) {
 	if o.pins, err = pinsOf(s, c); err != nil {
 		return o, err
 	}
+	o.withCfg = true
 	if o.to, o.forget, err = recipientsOf(s, c); err != nil {
 		return o, err
 	}
@@ -145,7 +148,7 @@ func levelOf(s *session, c *cli.Context, codec format.Codec) (int, error) {
 
 // create writes an archive of the tokens that the operands name.
 func create(ctx context.Context, s *session, o createOptions) error {
-	inputs, err := findTokens(ctx, s, o.operands, o.sel, "archived")
+	inputs, err := findTokens(ctx, s, o.sources, "archived")
 	if err == nil {
 		err = outside(s, o.file, inputs)
 	}
@@ -220,7 +223,12 @@ func archiveOptions(s *session, o createOptions) stages.ArchiveOptions {
 		Made:    time.Now(),
 		Host:    host,
 		Writer:  program(),
-		Each:    s.counted(s.created),
+		Each: s.counted(func(t *format.Token, r *format.Record) {
+			s.created(t, r)
+			if r.Kind == format.KindToken {
+				s.misfits(o.cfg, t)
+			}
+		}),
 		Problem: s.unopened,
 		Unlock:  o.pins.unlock(s.createdUnlocked),
 	}

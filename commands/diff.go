@@ -23,6 +23,7 @@ func diffCommand() *command {
 		synopsis: "[flags] [PATTERN…]",
 		examples: `tokar diff -i restore.key -f backup.tokar -C /var/lib/opencryptoki
 ssh vault cat host7.tokar | tokar d -i restore.key -C /var/lib/opencryptoki 'swtok/1*'
+tokar diff -i restore.key -f backup.tokar --config /etc/opencryptoki/opencryptoki.conf 3
 tokar diff -i restore.key -f backup.tokar -C /mnt --as copy swtok`,
 		text: `The archive's token TOKEN is compared with DIR/TOKEN, entry by entry: bytes,
 what only one of them has, kind, mode, owner, group, time, access control lists,
@@ -30,12 +31,16 @@ SELinux label. Each difference is named and makes the exit code 1. Whether it is
 the same token, and whether its PINs are those of the archive, is said once for
 each token. Nothing is written. Not every difference is damage: a PIN or an
 object may be newer than the archive. What is said of a token is proved by the
-archive's end only: believe the exit code.`,
+archive's end only: believe the exit code.
+
+With --config the tokens are where it says, PATTERN may be a slot's number or a
+label, and an archived token that does not fit its slot is named too. A host's
+configuration in the archive is compared with FILE, or with that of where it was.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 			directoryFlag("the tokens are in `DIR`; counts for the patterns that follow"),
 			&cli.StringFlag{Name: "as", Usage: "compare the one token chosen with that of another `NAME`"},
-		}, identityFlags(), signersFlags(), selectionFlags(), readingFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
+		}, configFlags("it says where the tokens are, and is compared too"), identityFlags(), signersFlags(), selectionFlags(), readingFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
 		run: func(s *session, c *cli.Context) error {
 			o, err := diffOptionsOf(s, c)
 			if err != nil {
@@ -53,6 +58,8 @@ type diffOptions struct {
 	reading backends.Reading
 	dir     string      // where there are no patterns
 	as      format.Name // instead of the token's own
+	cfg     backends.Host
+	base    string // what --base says
 }
 
 func diffOptionsOf(s *session, c *cli.Context) (o diffOptions, err error) {
@@ -60,7 +67,11 @@ func diffOptionsOf(s *session, c *cli.Context) (o diffOptions, err error) {
 	if err = s.claimArchive(c.String("file")); err != nil {
 		return o, err
 	}
-	if o.sel, err = selectionOf(s, c); err != nil {
+	o.base = c.String("base")
+	if o.cfg, err = s.configuration(c, false); err != nil {
+		return o, err
+	}
+	if o.sel, err = configuredSelection(s, c, o.cfg); err != nil {
 		return o, err
 	}
 	if o.reading, err = readingOf(s, c); err != nil {
@@ -85,10 +96,14 @@ func diff(ctx context.Context, s *session, o diffOptions) error {
 	open.Each = s.counted(d.each)
 	sum, err := stages.Compare(ctx, in.Reader, stages.CompareOptions{
 		OpenOptions: open,
-		Backend:     all.ByKind,
+		Backend:     backendFor(o.cfg),
 		Place: func(t *format.Token) stages.Place {
 			whole, wanted := o.sel.token(t)
-			return stages.Place{Dir: o.place(t), Name: o.as, Reading: o.reading, Whole: whole, Wanted: wanted}
+			p := stages.Place{Dir: o.place(t), Name: o.as, Reading: o.reading, Whole: whole, Wanted: wanted}
+			if isConfiguration(t) {
+				p.Dir, p.Name = configPlace(o.cfg, t)
+			}
+			return p
 		},
 		Select:   o.sel.entry,
 		Compared: d.compared,
@@ -123,6 +138,9 @@ func (o diffOptions) place(t *format.Token) string {
 	if len(o.sel.wanted) > 0 {
 		dir = o.sel.dir(t.Name.String())
 	}
+	if o.cfg != nil {
+		dir = o.cfg.Base()
+	}
 	return cmp.Or(dir, ".")
 }
 
@@ -155,7 +173,7 @@ func (d *differing) each(t *format.Token, r *format.Record) {
 
 // compared tells what came of one token.
 func (d *differing) compared(c *stages.Compared) error {
-	if len(d.o.as) > 0 && d.last != nil {
+	if len(d.o.as) > 0 && d.last != nil && !isConfiguration(c.Archived) {
 		names := []string{d.last.Name.String(), c.Archived.Name.String()}
 		return usagef(d.name, "--as is for one token, and %s are chosen", quoteAll(names))
 	}
@@ -186,6 +204,7 @@ func (d *differing) compared(c *stages.Compared) error {
 		d.report.plain("unstable", name, "it changed while it was compared; compare it again when it is quiet")
 	}
 	d.words(c)
+	d.misfits(d.o.cfg, c.Archived)
 	return nil
 }
 
@@ -244,11 +263,21 @@ func sides(x stages.Difference) string {
 
 // lost is what brings back a token that is not there, or not all of it.
 func (d *differing) lost(c *stages.Compared) advice {
+	if isConfiguration(c.Archived) {
+		return d.configuration(c)
+	}
 	to, text := d.restore(c), "restore it: "
 	if _, err := os.Lstat(c.Path); err == nil {
 		to.flag, text = "--roll-back-pins", "restore it over what is left of it, with its PINs of then: "
 	}
 	return advice{text: text + to.command([]string{patternOf(c.Archived.Name.String())})}
+}
+
+// configuration is what takes the archive's configuration.
+func (d *differing) configuration(c *stages.Compared) advice {
+	to := d.restore(c)
+	to.dir, to.as, to.config, to.base = ".", "", c.Path, d.o.base
+	return advice{text: "to take the archive's configuration: " + to.command([]string{patternOf(c.Archived.Name.String())})}
 }
 
 // restore is the command for a token, but for what of it.
@@ -266,6 +295,9 @@ func (d *differing) restore(c *stages.Compared) restore {
 func (d *differing) advice(c *stages.Compared, x stages.Difference) advice {
 	token := c.Archived.Name.String()
 	to := d.restore(c)
+	if isConfiguration(c.Archived) && (x.Kind == stages.Differs || x.Kind == stages.Missing) {
+		return d.configuration(c)
+	}
 	switch x.Kind {
 	case stages.Added:
 		return advice{text: "make a new archive if it is wanted"}

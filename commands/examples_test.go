@@ -13,8 +13,6 @@ func TestHelpExamples(t *testing.T) {
 		"[ -e $W/.ssh/id_ed25519 ] || { mkdir -p $W/.ssh; ssh-keygen -q -t ed25519 -N '' -f $W/.ssh/id_ed25519; }\n" +
 		"mkdir -p $W/.zsh/completions $W/.config/fish/completions\n" +
 		"printf 01234567 >user.pin; printf 76543210 >so.pin; chmod 600 *.pin\n" +
-		"mkdir -p $W/etc/opencryptoki; export PKCS_APP_STORE=$W/var/lib/opencryptoki\n" +
-		"printf 'version v\nslot 3 {\n  stdll = libpkcs11_sw.so\n}\n' >$W/etc/opencryptoki/opencryptoki.conf\n" +
 		"cp restore.key.pub escrow.key.pub; cp host7.tokar $W/bucket\n",
 		at: map[string]string{
 			"tokar x":        "rm -rf dir/*.tokar-old",

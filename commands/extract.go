@@ -25,6 +25,7 @@ func extractCommand() *command {
 tokar x -i restore.key -f backup.tokar -C dir
 tokar x -i restore.key -f backup.tokar -C dir 'swtok/1*'
 tokar x -n -i restore.key -f backup.tokar
+tokar x -i restore.key -f backup.tokar --config /etc/opencryptoki/opencryptoki.conf 3
 tokar x --salvage -i restore.key -f damaged.tokar -C salvaged`,
 		text: `A token is restored as DIR/TOKEN. Nothing is in its place before the whole
 archive was read and proved; then it is there in one step. PATTERN is a shell
@@ -39,6 +40,10 @@ same, is left alone; so is one that programs may be using. Flags below say
 otherwise. Single objects go into a token that is there without a change to
 anything else in it. -n tells what would be done, and does nothing.
 
+With --config the tokens go where it says, PATTERN may be a slot's number or a
+label, and a token that does not fit its slot is named. How the archive's
+configuration differs from FILE is shown; only --configuration writes it.
+
 --salvage is for an archive that is damaged or cut, and for nothing else: it
 restores every object of every block that is still whole into a directory that
 does not exist or is empty, names what is lost, and ends with 1. Without a proof
@@ -47,6 +52,8 @@ live token is yours.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 			directoryFlag("restore into `DIR`, which holds the tokens; counts for the patterns that follow"),
+		}, configFlags("it says where the tokens go, and is compared with the archive's"), []cli.Flag{
+			&cli.BoolFlag{Name: "configuration", Usage: "write the archive's configuration to --config FILE and beside it; what was there stays as NAME.tokar-old"},
 		}, identityFlags(), signersFlags(), selectionFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "as", Usage: "restore the one token chosen under another `NAME`"},
 			&cli.BoolFlag{Name: "damaged", Usage: "restore damaged objects too, as they are"},
@@ -91,6 +98,7 @@ type extractOptions struct {
 	damaged  bool
 	dryRun   bool
 	existing backends.RestoreOptions
+	cfg      backends.Host
 }
 
 func extractOptionsOf(s *session, c *cli.Context) (o extractOptions, err error) {
@@ -98,7 +106,16 @@ func extractOptionsOf(s *session, c *cli.Context) (o extractOptions, err error) 
 	if err = s.claimArchive(c.String("file")); err != nil {
 		return o, err
 	}
-	if o.sel, err = selectionOf(s, c); err != nil {
+	if o.cfg, err = s.configuration(c, c.Bool("configuration")); err != nil {
+		return o, err
+	}
+	if o.cfg == nil && c.Bool("configuration") {
+		return o, usagef(s.name, "--configuration writes to --config FILE, which is not given")
+	}
+	if o.cfg != nil {
+		o.dir = o.cfg.Base()
+	}
+	if o.sel, err = configuredSelection(s, c, o.cfg); err != nil {
 		return o, err
 	}
 	if o.existing, err = existingOf(s, c); err != nil {
@@ -133,6 +150,8 @@ func existingOf(s *session, c *cli.Context) (backends.RestoreOptions, error) {
 		InUse:     c.Bool("token-in-use"),
 		Overwrite: c.Bool("overwrite"),
 		NoKeep:    c.Bool("no-keep"),
+
+		Configuration: c.Bool("configuration"),
 	}
 	var err error
 	if o.Locks, err = directoryOf(s, c, "lock-dir"); err != nil {
@@ -199,6 +218,7 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 		return left(err, "nothing was restored")
 	}
 	s.tellSigner(sum)
+	x.fits()
 	x.result()
 	return nil
 }
@@ -207,17 +227,22 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 // read: tokens are restored into them, and they are not made. Into a token none
 // is: who names one means the directory that holds it.
 func (o extractOptions) checkDirs(ctx context.Context) error {
-	dirs := []string{o.dir}
+	dirs, flag := []string{o.dir}, "-C"
+	if o.cfg != nil {
+		flag = "--base"
+	}
 	for _, p := range o.sel.wanted {
-		dirs = append(dirs, p.dir)
+		if o.cfg == nil {
+			dirs = append(dirs, p.dir)
+		}
 	}
 	for _, d := range dirs {
 		if info, err := os.Stat(cmp.Or(d, ".")); err != nil {
-			return failedf("make it first", "-C %s: %w", quote(d), causeOf(err))
+			return failedf("make it first", "%s %s: %w", flag, quote(d), causeOf(err))
 		} else if !info.IsDir() {
-			return failedf("", "-C %s is no directory", quote(d))
+			return failedf("", "%s %s is no directory", flag, quote(d))
 		} else if above := holder(ctx, cmp.Or(d, ".")); above != "" {
-			return failedf("give the directory that holds it: -C "+quote(above), "-C %s is a token itself", quote(cmp.Or(d, ".")))
+			return failedf("give the directory that holds it: "+flag+" "+quote(above), "%s %s is a token itself", flag, quote(cmp.Or(d, ".")))
 		}
 	}
 	return nil

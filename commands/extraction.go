@@ -26,6 +26,8 @@ type extraction struct {
 	dirs      map[string]string // of each token that is restored
 	last      *format.Token     // the last one noted in dirs
 	refuse    context.CancelCauseFunc
+	salvages  bool
+	tokens    []*format.Token // that are restored, or a configuration
 
 	mu      sync.Mutex
 	renamed *format.Token // the one that --as means
@@ -60,8 +62,11 @@ func (x *extraction) options() stages.ExtractOptions {
 	open.Each = x.counted(x.each)
 	return stages.ExtractOptions{
 		OpenOptions: open,
-		Backend:     all.ByKind,
+		Backend:     backendFor(x.o.cfg),
 		Place: func(t *format.Token) stages.Place {
+			if x.configuration(t) {
+				return stages.Place{Whole: x.wants(t, nil), Wanted: x.wants(t, nil)}
+			}
 			whole, wanted := x.o.sel.token(t)
 			if whole && wanted {
 				x.rename(t)
@@ -69,8 +74,8 @@ func (x *extraction) options() stages.ExtractOptions {
 			return stages.Place{Dir: x.place(t), Name: x.o.as, Whole: whole, Wanted: wanted}
 		},
 		Select: func(t *format.Token, r *format.Record) bool {
-			wanted := x.o.sel.entry(t, r)
-			if wanted {
+			wanted := x.wants(t, r)
+			if wanted && !x.configuration(t) {
 				x.rename(t)
 			}
 			return wanted
@@ -83,10 +88,40 @@ func (x *extraction) options() stages.ExtractOptions {
 			x.report.note(x.nameOf(t), message)
 		},
 		Committed: func(t *format.Token, dir string) {
+			if x.compares(t) {
+				return
+			}
 			x.report.changed = true
 			x.committed = append(x.committed, x.nameOf(t))
 		},
 	}
+}
+
+// configuration says whether a token is a host's configuration, which has its own
+// place. To a salvage it is files as all else.
+func (x *extraction) configuration(t *format.Token) bool { return !x.salvages && isConfiguration(t) }
+
+// wants says whether a record is chosen. A configuration is whenever the host's is
+// given: what patterns choose are tokens, and this is about all of them.
+func (x *extraction) wants(t *format.Token, r *format.Record) (wanted bool) {
+	var entry string
+	switch {
+	case r == nil:
+		_, wanted = x.o.sel.token(t)
+	case r.Kind == format.KindToken:
+		wanted = x.o.sel.record(t, r)
+	default:
+		wanted, entry = x.o.sel.entry(t, r), r.Name.String()
+	}
+	if x.configuration(t) && x.o.cfg != nil {
+		return !x.o.sel.excludes(t.Name.String(), entry)
+	}
+	return wanted
+}
+
+// compares says that a token is a configuration that is not written.
+func (x *extraction) compares(t *format.Token) bool {
+	return x.configuration(t) && !x.o.existing.Configuration
 }
 
 // rename takes t for the token that --as means; a second one is refused.
@@ -106,7 +141,7 @@ func (x *extraction) rename(t *format.Token) {
 
 // nameOf is what a token is called where it is restored.
 func (x *extraction) nameOf(t *format.Token) string {
-	if len(x.o.as) > 0 {
+	if len(x.o.as) > 0 && !x.configuration(t) {
 		return x.o.as.String()
 	}
 	return t.Name.String()
@@ -126,17 +161,19 @@ func (x *extraction) found(t *format.Token, f format.Finding) {
 
 func (x *extraction) place(t *format.Token) string {
 	dir := x.o.dir
-	if len(x.o.sel.wanted) > 0 {
+	if len(x.o.sel.wanted) > 0 && x.o.cfg == nil {
 		dir = x.o.sel.dir(t.Name.String())
 	}
 	return cmp.Or(dir, ".")
 }
 
 func (x *extraction) each(t *format.Token, r *format.Record) {
-	if t == nil || r.Kind == format.KindEndOfToken || !x.o.sel.record(t, r) {
+	if t == nil || r.Kind == format.KindEndOfToken || !x.wants(t, r) {
 		return
 	}
-	if r.Kind != format.KindToken {
+	if r.Kind == format.KindToken {
+		x.tokens = append(x.tokens, t)
+	} else if !x.compares(t) {
 		if t != x.last {
 			x.dirs[x.nameOf(t)], x.last = x.place(t), t
 		}
@@ -161,6 +198,20 @@ func (x *extraction) left(t *format.Token, r *format.Record) {
 		x.objects--
 	}
 	x.bytes -= uint64(r.Size)
+}
+
+// fits names tokens that do not fit their slots: those of today, for if the
+// archive's configuration is written they are as they were there.
+func (x *extraction) fits() {
+	has := slices.ContainsFunc(x.tokens, x.configuration)
+	if x.o.existing.Configuration && !has {
+		x.report.plain("not-found", "--configuration", "the archive has no configuration")
+	}
+	for _, t := range x.tokens {
+		if _, restored := x.dirs[x.nameOf(t)]; restored && !(has && x.o.existing.Configuration) {
+			x.misfits(x.o.cfg, t)
+		}
+	}
 }
 
 func (x *extraction) result() {

@@ -220,6 +220,7 @@ func (m *migrating) backUp(ctx context.Context, moves []stages.Move) error {
 		return err
 	}
 	defer out.abandon()
+	o.pins = &pins{s: m.session}
 	options := archiveOptions(m.session, o)
 	options.Each = nil
 	sum, err := stages.Archive(ctx, out, inputs, options)

@@ -30,6 +30,9 @@ var pages = map[string]prepared{
 	"docs/BACKUP.md": {at: map[string]string{
 		"mkdir trial": "cp $W/vault/host7.tokar .",
 	}},
+	"docs/CONFIGURATION.md": {at: map[string]string{
+		"tokar x --configuration": "echo '# changed since' >>$W/etc/opencryptoki/opencryptoki.conf; cp -r $W/var/lib/opencryptoki kept; rm -r $W/var/lib/opencryptoki/*",
+	}},
 	"docs/CRON.md":           {},
 	"docs/FIPS.md":           {before: "rm -f *.key *.pub $W/etc/tokar/*"},
 	"docs/JSON.md":           {before: archived},

@@ -43,7 +43,7 @@ tells what would be done, and does nothing.`,
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 			directoryFlag("the tokens are in `DIR`; counts for the names that follow"),
 			&cli.StringFlag{Name: "as", Usage: "the one token chosen has another `NAME` today"},
-		}, identityFlags(), signersFlags(), pinFlags(), []cli.Flag{
+		}, configFlags("it says where the tokens are, and operands may be its slots"), identityFlags(), signersFlags(), pinFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "token-in-use", Usage: "put objects right though programs use the token; they may not see them before they are started again"},
 			lockDirFlag(),
 			jobsFlag(),
@@ -74,8 +74,18 @@ func repairOptionsOf(s *session, c *cli.Context) (o repairOptions, err error) {
 	if err = s.claimArchive(c.String("file")); err != nil {
 		return o, err
 	}
+	if o.cfg, err = s.configuration(c, false); err != nil {
+		return o, err
+	}
+	if o.cfg != nil {
+		o.dir = o.cfg.Base()
+	}
+	operands, err := named(s.ctx, s, o.cfg, s.operands)
+	if err != nil {
+		return o, err
+	}
 	o.sel = &selection{}
-	for _, operand := range s.operands {
+	for _, operand := range operands {
 		operand.text = trimPattern(operand.text)
 		o.sel.wanted = append(o.sel.wanted, &pattern{operand: operand})
 	}
@@ -158,6 +168,9 @@ func (x *repairing) options() stages.ExtractOptions {
 	o.Each = x.counted(x.each)
 	o.Place = func(t *format.Token) stages.Place {
 		whole, _ := x.o.sel.token(t)
+		if isConfiguration(t) {
+			return stages.Place{}
+		}
 		if whole {
 			x.rename(t)
 		}
@@ -183,7 +196,10 @@ func (x *repairing) each(t *format.Token, r *format.Record) {
 	if t == nil || r.Kind != format.KindToken {
 		return
 	}
-	if whole, _ := x.o.sel.token(t); whole {
+	switch whole, _ := x.o.sel.token(t); {
+	case whole && isConfiguration(t):
+		x.report.note(t.Name.String(), "a configuration is not repaired; tokar extract --configuration puts it back")
+	case whole:
 		x.dirs[x.nameOf(t)] = x.place(t)
 	}
 }

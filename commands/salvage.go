@@ -22,6 +22,7 @@ import (
 // there is none, and others that would do nothing.
 var notWithSalvage = []string{
 	"overwrite", "keep-existing", "no-keep", "keep-pins", "roll-back-pins", "replace-token", "token-in-use", "to-stdout", "jobs", "signers", "verify-time",
+	"config", "base", "configuration",
 }
 
 // runSalvage is extract --salvage.
@@ -56,7 +57,7 @@ func salvage(ctx context.Context, s *session, o extractOptions) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	x := &extraction{session: s, o: o, dirs: map[string]string{}, refuse: cancel}
+	x := &extraction{session: s, o: o, dirs: map[string]string{}, refuse: cancel, salvages: true}
 	sum, err := stages.Salvage(ctx, in.Reader, x.salvageOptions(in.path, dirs))
 	if cause := context.Cause(ctx); err != nil && codeOf(cause) == exitUsage {
 		err = cause
@@ -112,6 +113,13 @@ func (x *extraction) salvageOptions(archive string, dirs *newDirs) stages.Salvag
 		Lost: func(t *format.Token, name format.Name, f format.Finding) {
 			x.report.finding(x.nameOf(t), name.String(), f)
 		},
+	}
+	o.Backend = func(kind string) (backends.Backend, error) {
+		b, err := all.ByKind(kind)
+		if _, is := b.(backends.Host); is {
+			return all.Unknown(), nil
+		}
+		return b, err
 	}
 	place := o.Place
 	o.Place = func(t *format.Token) stages.Place {

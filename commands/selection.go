@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tokar/backends"
 	"tokar/format"
 )
 
@@ -90,7 +91,15 @@ type pattern struct {
 
 // selectionOf reads operands, --exclude and -X.
 func selectionOf(s *session, c *cli.Context) (*selection, error) {
+	return configuredSelection(s, c, nil)
+}
+
+// configuredSelection is the same, of operands that may be a configuration's words.
+func configuredSelection(s *session, c *cli.Context, cfg backends.Host) (*selection, error) {
 	operands, err := s.expand(s.operands, c.Bool("null"))
+	if err == nil {
+		operands, err = named(s.ctx, s, cfg, operands)
+	}
 	if err != nil {
 		return nil, err
 	}

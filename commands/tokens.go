@@ -8,35 +8,64 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tokar/backends"
 	"tokar/backends/all"
 	"tokar/format"
 	"tokar/stages"
 )
 
-// tokenOperands are the operands of a command that reads tokens.
-func (s *session) tokenOperands(c *cli.Context) ([]operand, error) {
-	operands, err := s.expand(s.operands, c.Bool("null"))
-	if err == nil && len(operands) == 0 {
-		err = usagef(s.name, "no token is named; give the directory of one, or one with tokens below it")
+// sources are the tokens that a command reads, as its arguments name them.
+type sources struct {
+	operands []operand
+	sel      selection     // what is excluded
+	cfg      backends.Host // nil: operands are paths
+	withCfg  bool          // the configuration's own files too
+}
+
+// tokensOf reads operands, --exclude, -X and --config.
+func (s *session) tokensOf(c *cli.Context) (o sources, err error) {
+	if o.cfg, err = s.configuration(c, false); err != nil {
+		return o, err
 	}
-	return operands, err
+	if o.operands, err = s.expand(s.operands, c.Bool("null")); err != nil {
+		return o, err
+	}
+	if len(o.operands) == 0 && (o.cfg == nil || len(s.operands) > 0) {
+		return o, usagef(s.name, "no token is named; give the directory of one, or one with tokens below it")
+	}
+	o.sel.excluded, err = exclusions(s, c)
+	return o, err
 }
 
 // findTokens resolves operands to tokens, in their order. An operand without
 // one is a finding; nothing at all is an error. done is what is to be done with
 // them, in a word.
-func findTokens(ctx context.Context, s *session, operands []operand, sel selection, done string) ([]stages.Input, error) {
-	f := &tokenFinder{s: s, sel: sel, done: done, byName: map[string]string{}, byPath: map[string]bool{}}
-	for _, o := range operands {
-		if err := f.operand(ctx, o); err != nil {
-			return nil, err
-		}
+func findTokens(ctx context.Context, s *session, o sources, done string) ([]stages.Input, error) {
+	f := &tokenFinder{s: s, sel: o.sel, done: done, byName: map[string]string{}, byPath: map[string]bool{}}
+	if err := f.all(ctx, o); err != nil {
+		return nil, err
 	}
 	if len(f.inputs) == 0 {
 		return nil, failedf("", "there is no token to be %s", done)
 	}
-	s.showProgress(s.listed(ctx, f.inputs, sel))
+	s.showProgress(s.listed(ctx, f.inputs, o.sel))
 	return f.inputs, nil
+}
+
+func (f *tokenFinder) all(ctx context.Context, o sources) error {
+	if o.cfg != nil {
+		err := f.configured(ctx, o.cfg, o.operands)
+		if err == nil && o.withCfg && len(f.inputs) > 0 {
+			err = f.add(stages.Input{Backend: o.cfg, Location: o.cfg.Files()})
+		}
+		return err
+	}
+	for _, operand := range o.operands {
+		if err := f.operand(ctx, operand); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type tokenFinder struct {
@@ -111,18 +140,23 @@ func (f *tokenFinder) find(ctx context.Context, path string) (inputs []stages.In
 		for _, loc := range found.Tokens {
 			inputs = append(inputs, stages.Input{Backend: b, Location: loc})
 		}
-		for _, p := range found.Passed {
-			if p.Hidden {
-				f.s.report.plain("no-token", p.Path, p.Reason+"; not "+f.done)
-				continue
-			}
-			f.s.report.detail("%s: passed over: %s", quote(p.Path), escape(p.Reason))
-		}
+		f.passed(found, false)
 	}
 	if len(inputs) > 0 {
 		err = nil
 	}
 	return inputs, err
+}
+
+// passed tells of places that are no tokens. Where one was named it is a finding.
+func (f *tokenFinder) passed(found backends.Found, named bool) {
+	for _, p := range found.Passed {
+		if p.Hidden || named {
+			f.s.report.plain("no-token", p.Path, p.Reason+"; not "+f.done)
+			continue
+		}
+		f.s.report.detail("%s: passed over: %s", quote(p.Path), escape(p.Reason))
+	}
 }
 
 func (f *tokenFinder) add(in stages.Input) error {

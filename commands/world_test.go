@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,11 +44,17 @@ func newWorld(t *testing.T) *world {
 		must(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o700))
 	}
 	base := filepath.Join(w.dir, "var/lib/opencryptoki")
-	for _, dir := range []string{base, filepath.Join(w.dir, "var/backups"), filepath.Join(w.dir, "etc/tokar"), filepath.Join(w.dir, "vault"), filepath.Join(w.dir, "bucket")} {
+	for _, dir := range []string{base, filepath.Join(w.dir, "var/backups"), filepath.Join(w.dir, "etc/tokar"), filepath.Join(w.dir, "etc/opencryptoki"), filepath.Join(w.dir, "vault"), filepath.Join(w.dir, "bucket")} {
 		must(t, os.MkdirAll(dir, 0o700))
 	}
 	must(t, copyToken(filepath.Join(fixtures, "swtok-old-small"), filepath.Join(base, "swtok")))
 	must(t, copyToken(filepath.Join(fixtures, "swtok-new-small"), filepath.Join(base, "newtok")))
+	group, err := user.LookupGroupId(strconv.Itoa(os.Getegid()))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(w.dir, "etc/opencryptoki/opencryptoki.conf"), []byte(fmt.Sprintf(`version opencryptoki-3.27
+slot 3 { stdll = libpkcs11_sw.so usergroup = %[1]q }
+slot 4 { stdll = libpkcs11_sw.so tokname = newtok tokversion = 3.12 usergroup = %[1]q }
+`, group.Name)), 0o600))
 	return w
 }
 
@@ -90,7 +98,7 @@ func (w *world) run(t *testing.T, p prepared, steps []step) (all []came) {
 	c.Dir = filepath.Join(w.dir, "work")
 	must(t, os.Mkdir(c.Dir, 0o700))
 	c.Env = append(os.Environ(), "W="+w.dir, "code=0", "TOKAR_IDENTITY=", "TOKAR_RECIPIENTS_FILE=", "TOKAR_SIGNERS=", "SSH_AUTH_SOCK=",
-		"HOME="+w.dir,
+		"HOME="+w.dir, "PKCS_APP_STORE="+filepath.Join(w.dir, "var/lib/opencryptoki"),
 		"PATH="+strings.Join([]string{filepath.Join(w.dir, "bin"), filepath.Join(w.dir, "usr/local/sbin"), os.Getenv("PATH")}, ":"))
 	c.ExtraFiles = []*os.File{tty}
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 3}

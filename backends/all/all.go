@@ -11,7 +11,7 @@ import (
 
 // Backends are all kinds, in the order in which operands are tried.
 func Backends() []backends.Backend {
-	return []backends.Backend{opencryptoki.Backend{}}
+	return []backends.Backend{opencryptoki.Backend{}, opencryptoki.Host{}}
 }
 
 // ByKind gives the backend of the kind that an archive names.

@@ -56,6 +56,13 @@ var advice = map[string]string{
 	Unjudged:    "repair again with --pin, which tells; or, if the archive's is wanted, extract the object with --overwrite",
 	Unmended:    "if the PINs of then are known, extract the whole token with --roll-back-pins, after single objects that were added since are in an archive of their own",
 	Incomplete:  "restore the token from another archive, and put into it from here what that one does not have",
+
+	Syntax:      "pkcsslotd does not start with it; mend it with an editor",
+	NotWritten:  "tokar cat shows it: put it there yourself if it is wanted",
+	NoSlot:      "add a slot for it to the configuration, with the stdll of its type and tokname = its name",
+	SlotType:    "give the token's slot the stdll of its type, or the token another place",
+	SlotVersion: "set tokversion = 3.12 in the slot of a token of the new format; take tokversion out of that of one of the old format, or migrate the token",
+	SlotGroup:   "give the directory, and what is in it, the slot's group (pkcstok_admin chown does it), or set usergroup in the slot",
 }
 
 // Advice says what to do about a finding of this kind.

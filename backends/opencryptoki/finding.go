@@ -117,6 +117,19 @@ const (
 	Unmended = "unmended"
 	// Incomplete: the archive lost some of the token.
 	Incomplete = "incomplete"
+
+	// NoSlot: no slot of the configuration has the token.
+	NoSlot = "no-slot"
+	// SlotType: the slot's library is that of another type of token.
+	SlotType = "slot-type"
+	// SlotVersion: the slot's tokversion is not that of the token's format.
+	SlotVersion = "slot-version"
+	// Syntax: opencryptoki.conf cannot be read as pkcsslotd reads it.
+	Syntax = "configuration"
+	// NotWritten: a file of a configuration has no place on this host.
+	NotWritten = "not-written"
+	// SlotGroup: the token's directory has not the group that the slot wants.
+	SlotGroup = "slot-group"
 )
 
 // maxFindings bounds what rides on one entry; format keeps 64.
