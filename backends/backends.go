@@ -45,6 +45,9 @@ var ErrNoToken = errors.New("no token is there")
 // ErrPIN: a PIN given for a token is not the token's.
 var ErrPIN = errors.New("wrong PIN")
 
+// ErrNeedsPIN: what is to be done takes a PIN that was not given.
+var ErrNeedsPIN = errors.New("that takes a PIN")
+
 // ErrPartway: the token is not as it was before, and the run failed all the
 // same. The next run for it clears up.
 var ErrPartway = errors.New("stopped part-way")
@@ -177,6 +180,11 @@ type RestoreOptions struct {
 	// given: with one, private objects are judged by what they hold. The staging
 	// does not change them, and uses them no longer than until Close.
 	Logins Logins
+	// Into has single objects made anew as the token's own that stands there: under
+	// its master key, in its format, by its rule for names. From are the PINs of
+	// the archive's token, Logins those of the one that takes the objects.
+	Into bool
+	From Logins
 	// Mended, with Mend, is told at the end what was put right, and what was not
 	// touched though the archive has it otherwise. It is called by Commit, in a dry
 	// run by Finish.

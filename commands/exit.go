@@ -117,7 +117,7 @@ func codeOf(err error) int {
 		return f.code
 	case isAny(err, backends.ErrBusy, backends.ErrInUse, backends.ErrLocked):
 		return exitBusy
-	case isAny(err, backends.ErrPIN, format.ErrNoKey, format.ErrSigner, keyslot.ErrPassphrase, signature.ErrPassphrase):
+	case isAny(err, backends.ErrPIN, backends.ErrNeedsPIN, format.ErrNoKey, format.ErrSigner, keyslot.ErrPassphrase, signature.ErrPassphrase):
 		return exitSecret
 	case isAny(err, format.ErrNotArchive, format.ErrTruncated, format.ErrChecksum, format.ErrAuthentic,
 		format.ErrMalformed, format.ErrUnsupported, backends.ErrBadName):
@@ -149,6 +149,8 @@ func todo(err error) string {
 		return "fetch the archive again, or take an older one"
 	case errors.Is(err, format.ErrUnsupported):
 		return "open it with a newer tokar"
+	case errors.Is(err, backends.ErrNeedsPIN):
+		return "--pin or --so-pin is the PIN of the archive's token, --into-pin or --into-so-pin that of the token that takes the objects"
 	case errors.Is(err, backends.ErrExists):
 		return "move away what is there, or extract into another directory with -C DIR"
 	case errors.Is(err, backends.ErrBusy):

@@ -44,6 +44,13 @@ With --config the tokens go where it says, PATTERN may be a slot's number or a
 label, and a token that does not fit its slot is named. How the archive's
 configuration differs from FILE is shown; only --configuration writes it.
 
+--into NAME moves objects into a token that is there and has another master key:
+one that was initialised again, or another one. Private objects are opened with a
+PIN of the archive's token (--pin, --so-pin) and closed under the master key of
+that token, which a PIN of its own opens (--into-pin, --into-so-pin). Each object
+gets that token's format and byte order, and where its name is taken another one;
+what is there already with the same content stays alone.
+
 --salvage is for an archive that is damaged or cut, and for nothing else: it
 restores every object of every block that is still whole into a directory that
 does not exist or is empty, names what is lost, and ends with 1. Without a proof
@@ -54,8 +61,11 @@ live token is yours.`,
 			directoryFlag("restore into `DIR`, which holds the tokens; counts for the patterns that follow"),
 		}, configFlags("it says where the tokens go, and is compared with the archive's"), []cli.Flag{
 			&cli.BoolFlag{Name: "configuration", Usage: "write the archive's configuration to --config FILE and beside it; what was there stays as NAME.tokar-old"},
-		}, identityFlags(), signersFlags(), selectionFlags(), []cli.Flag{
+		}, identityFlags(), signersFlags(), selectionFlags(), pinFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "as", Usage: "restore the one token chosen under another `NAME`"},
+			&cli.StringFlag{Name: "into", Usage: "make the objects chosen those of the token DIR/`NAME`, which is another one or was initialised again"},
+			&cli.StringFlag{Name: "into-pin", Usage: "with --into: the user PIN of that token, from `SOURCE`: prompt, file:PATH, fd:N or env:NAME; --pin is that of the archive's"},
+			&cli.StringFlag{Name: "into-so-pin", Usage: "… the same of its SO PIN, from `SOURCE`"},
 			&cli.BoolFlag{Name: "damaged", Usage: "restore damaged objects too, as they are"},
 			&cli.BoolFlag{Name: "overwrite", Usage: "single objects replace those in the token that have other bytes"},
 			&cli.BoolFlag{Name: "keep-existing", Aliases: []string{"k"}, Usage: "refuse if a token that is to be restored is there already"},
@@ -82,6 +92,9 @@ func runExtract(s *session, c *cli.Context) error {
 	if c.Bool("to-stdout") {
 		return runCat(s, c)
 	}
+	if into, err := intoOf(s, c); err != nil || into != nil {
+		return runInto(s, c, into, err)
+	}
 	o, err := extractOptionsOf(s, c)
 	if err != nil {
 		return err
@@ -92,6 +105,7 @@ func runExtract(s *session, c *cli.Context) error {
 
 type extractOptions struct {
 	openOptions
+	into     *intoOptions
 	sel      *selection
 	dir      string      // where there are no patterns
 	as       format.Name // instead of the token's own
@@ -198,6 +212,9 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 	// else's; a umask would only have each mode set twice.
 	unix.Umask(0)
 	sum, err := stages.Extract(ctx, in.Reader, x.options())
+	for _, l := range x.logins {
+		l.Clear()
+	}
 	if cause := context.Cause(ctx); err != nil && codeOf(cause) == exitUsage {
 		err = cause
 	}

@@ -30,7 +30,8 @@ type extraction struct {
 	tokens    []*format.Token // that are restored, or a configuration
 
 	mu      sync.Mutex
-	renamed *format.Token // the one that --as means
+	logins  []backends.Logins // to be cleared
+	renamed *format.Token     // the one that --as means
 }
 
 // partway says of a stop after a change which tokens are new, and what to run
@@ -60,6 +61,9 @@ func (x *extraction) partway(part *stages.PartError) error {
 func (x *extraction) options() stages.ExtractOptions {
 	open := x.o.engine()
 	open.Each = x.counted(x.each)
+	if x.o.into != nil {
+		return x.optionsInto(open)
+	}
 	return stages.ExtractOptions{
 		OpenOptions: open,
 		Backend:     backendFor(x.o.cfg),
@@ -135,7 +139,11 @@ func (x *extraction) rename(t *format.Token) {
 		x.renamed = t
 	}
 	if x.renamed != t {
-		x.refuse(usagef(x.name, "--as is for one token, and %s are chosen", quoteAll([]string{x.renamed.Name.String(), t.Name.String()})))
+		flag := "--as"
+		if x.o.into != nil {
+			flag = "--into"
+		}
+		x.refuse(usagef(x.name, flag+" is for one token, and %s are chosen", quoteAll([]string{x.renamed.Name.String(), t.Name.String()})))
 	}
 }
 

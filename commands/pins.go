@@ -38,7 +38,8 @@ type pinSource struct {
 }
 
 // roleNames are what the PINs of the flags are called.
-var roleNames = map[string]string{"pin": "user PIN", "so-pin": "SO PIN"}
+var roleNames = map[string]string{"pin": "user PIN", "so-pin": "SO PIN",
+	"into-pin": "user PIN of the token that takes the objects", "into-so-pin": "SO PIN of the token that takes the objects"}
 
 // pinsOf reads the flags. The PINs themselves are read when they are needed.
 func pinsOf(s *session, c *cli.Context) (*pins, error) {

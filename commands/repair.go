@@ -124,6 +124,7 @@ func repair(ctx context.Context, s *session, o repairOptions) error {
 	for _, l := range x.logins {
 		l.Clear()
 	}
+	o.pins.forget()
 	if cause := context.Cause(ctx); err != nil && codeOf(cause) == exitUsage {
 		err = cause
 	}
@@ -149,6 +150,7 @@ func repair(ctx context.Context, s *session, o repairOptions) error {
 	if err := o.sel.missed(s.report); err != nil {
 		return left(err, nothing)
 	}
+	o.pins.unused()
 	s.tellSigner(sum)
 	x.result()
 	return nil
@@ -158,7 +160,6 @@ func repair(ctx context.Context, s *session, o repairOptions) error {
 type repairing struct {
 	*extraction
 	pins     *pins
-	logins   []backends.Logins
 	tokens   []string // looked at
 	repaired uint64   // entries
 }

@@ -23,9 +23,10 @@ type ExtractOptions struct {
 	// Existing says what may happen to tokens that are there; its Whole and Note
 	// are not used.
 	Existing backends.RestoreOptions
-	// Logins gives the PINs of the token that stands where one is mended; nil if
-	// none are given. The caller clears them.
-	Logins func(t *format.Token) (backends.Logins, error)
+	// Logins gives the PINs of the token that stands where one is mended, or where
+	// objects are made its own; From those of the archive's token t. Nil if none
+	// are given. The caller clears them.
+	Logins, From func(t *format.Token) (backends.Logins, error)
 	// Mended is told of each token that is mended, when it is, or would be.
 	Mended func(t *format.Token, m backends.Mended)
 	// Note is told what the operator should know of a token.
@@ -157,10 +158,15 @@ func (s *restorer) staging(ctx context.Context, t *tokenState) (backends.Staging
 	var err error
 	if o.Mend {
 		o.Mended = func(m backends.Mended) { s.Mended(t.info, m) }
-		if s.Logins != nil {
-			if o.Logins, err = s.Logins(info); err != nil {
-				return nil, err
-			}
+	}
+	if s.Logins != nil {
+		if o.Logins, err = s.Logins(t.info); err != nil {
+			return nil, err
+		}
+	}
+	if s.From != nil {
+		if o.From, err = s.From(t.info); err != nil {
+			return nil, err
 		}
 	}
 	t.staging, err = t.backend.Restore(ctx, place.Dir, info, o)

@@ -55,6 +55,7 @@ var advice = map[string]string{
 	NewIndex:    "if the archive's own index is wanted, restore the whole token, with --damaged what is damaged too",
 	Unjudged:    "repair again with --pin, which tells; or, if the archive's is wanted, extract the object with --overwrite",
 	Unmended:    "if the PINs of then are known, extract the whole token with --roll-back-pins, after single objects that were added since are in an archive of their own",
+	NotMoved:    "restore the whole token under another name with --as, and see there what the object is",
 	Incomplete:  "restore the token from another archive, and put into it from here what that one does not have",
 
 	Syntax:      "pkcsslotd does not start with it; mend it with an editor",

@@ -26,6 +26,9 @@ func (s *staging) Finish(ctx context.Context) ([]format.Finding, error) {
 	steps := []func(*findings) error{s.decide, s.reportDropped, s.finishIndex, s.tellTPM, s.syncFiles, s.finishDirs}
 	if s.merge != nil {
 		steps = []func(*findings) error{s.merge.allowed, s.merge.build, s.merge.mayRaise}
+		if s.merge.adopt != nil {
+			steps[0] = s.merge.adopt.finish
+		}
 	} else if s.dir < 0 {
 		steps = steps[:4]
 	}

@@ -313,7 +313,7 @@ func TestMendStateRefused(t *testing.T) {
 		"MK_USER after a PIN change":   {[]string{newTok, pinsDir + "/swtok-new-small-userpin-changed"}, func(base string) { rewrite(t, base+"/swtok/MK_USER", cut(20)) }, userKeyName},
 		"NVTOK.DAT after a PIN change": {[]string{newTok, pinsDir + "/swtok-new-small-userpin-changed"}, func(base string) { rewrite(t, base+"/swtok/NVTOK.DAT", cut(20)) }, nvtokName},
 		"old MK_USER after one":        {[]string{oldTok, pinsDir + "/swtok-old-userpin-changed"}, func(base string) { check(t, os.Remove(base+"/swtok/MK_USER")) }, userKeyName},
-		"NVTOK.DAT and MK_USER":        {[]string{newTok}, func(base string) {
+		"NVTOK.DAT and MK_USER": {[]string{newTok}, func(base string) {
 			rewrite(t, base+"/swtok/NVTOK.DAT", cut(20))
 			rewrite(t, base+"/swtok/MK_USER", cut(20))
 		}, nvtokName},

@@ -23,7 +23,8 @@ import (
 type merge struct {
 	s *staging
 
-	mend *mend // nil where objects were asked for
+	mend  *mend  // nil where objects were asked for
+	adopt *adopt // nil where they come as they are
 
 	mu     sync.Mutex
 	chosen map[string]*choice // by object name
@@ -55,6 +56,9 @@ var errNotAlone = errors.New("only objects are put into a token that is there; t
 func (m *merge) choose(rs []*format.Record) (put []*format.Record, err error) {
 	if m.mend != nil {
 		return m.mend.choose(rs)
+	}
+	if m.adopt != nil {
+		return m.adopt.choose(rs)
 	}
 	buf := make([]byte, 4<<10)
 	for _, r := range rs {
@@ -146,9 +150,12 @@ func (m *merge) assemble() error {
 		return fmt.Errorf("%s: %s", indexPath, e.Findings[0].Message)
 	}
 	today := m.s.live.scan.index
-	if m.mend != nil {
+	switch {
+	case m.mend != nil:
 		m.newIndex = m.mend.index(today, m.s.order.index)
-	} else {
+	case m.adopt != nil:
+		m.newIndex = m.adopt.index(today, m.s.order.index)
+	default:
 		m.newIndex = mergeIndex(today, m.s.order.index, m.lists)
 	}
 	newIndex := !bytes.Equal(m.newIndex, today)

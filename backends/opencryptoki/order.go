@@ -54,7 +54,7 @@ func (s *staging) Order(r *format.Record, left bool) error {
 	if r.Kind != format.KindObject || !isObjectName(r.Name) {
 		return nil
 	}
-	if s.live != nil && !left && !mends {
+	if s.live != nil && !left && !mends && !s.o.Into {
 		o.came = append(o.came, objectKey(r.Name))
 	}
 	if r.Flags&format.Unlisted != 0 {

@@ -73,6 +73,12 @@ func (Backend) Restore(ctx context.Context, dir string, t *format.Token, o backe
 		return s, nil
 	}
 	s.broken = s.refused(s.look(ctx))
+	if o.Into && s.broken == nil && s.merge == nil {
+		s.broken = s.refused(fmt.Errorf("%w that could take objects; initialise one first", backends.ErrNoToken))
+	}
+	if o.Into && s.broken != nil {
+		return nil, errors.Join(s.broken, s.Close())
+	}
 	if !o.Mend {
 		return s, nil
 	}
@@ -180,6 +186,9 @@ func (s *staging) look(ctx context.Context) (err error) {
 	}
 	if err == nil && s.o.Mend {
 		s.merge.mend, err = newMend(s, s.merge)
+	}
+	if err == nil && s.o.Into {
+		s.merge.adopt, err = newAdopt(s, s.merge)
 	}
 	return err
 }
@@ -340,6 +349,7 @@ func (s *staging) Close() error {
 	}
 	if s.merge != nil {
 		s.merge.mend.close()
+		s.merge.adopt.close()
 	}
 	if s.live != nil {
 		s.live.close()

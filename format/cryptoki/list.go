@@ -39,6 +39,14 @@ func (o Order) String() string {
 	return "little"
 }
 
+// NativeOrder is this machine's.
+func NativeOrder() Order {
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
+		return BigEndian
+	}
+	return LittleEndian
+}
+
 // Uint32 reads the first four bytes of b.
 func (o Order) Uint32(b []byte) uint32 {
 	if o == BigEndian {
