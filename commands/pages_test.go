@@ -39,7 +39,7 @@ var pages = map[string]prepared{
 	"docs/KEYS.md":           {before: "rm -f *.key *.pub $W/etc/tokar/*"},
 	"docs/OBJECT-STORAGE.md": {},
 	"docs/REKEY.md":          {before: archived},
-	"docs/INTO.md": {before: archived + "; cp host7.tokar backup.tokar; printf 01234567 | tee new.pin >user.pin"},
+	"docs/INTO.md":           {before: archived + "; cp host7.tokar backup.tokar; printf 01234567 | tee new.pin >user.pin"},
 	"docs/REPAIR.md": {before: archived + "; cp host7.tokar backup.tokar; printf 01234567 >user.pin; cd $W/var/lib/opencryptoki/swtok; " +
 		"truncate -s 100 TOK_OBJ/10000000; rm MK_USER TOK_OBJ/20000000; printf '00000000\n' >>TOK_OBJ/OBJ.IDX; cd $OLDPWD", at: map[string]string{
 		"tokar check": "truncate -s 100 $W/var/lib/opencryptoki/swtok/TOK_OBJ/10000000",
