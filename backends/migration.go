@@ -19,6 +19,9 @@ type Migrater interface {
 	// Recode opens the token at loc with its PINs, to bring what it holds into
 	// another form. It writes nothing. It wraps ErrAlready and ErrPIN.
 	Recode(ctx context.Context, loc Location, o Recoding) (Recoder, error)
+	// Settle ends what a killed run for dir/name began, if there is anything, so
+	// that one of the tokens stands there and nothing else is left.
+	Settle(dir, name string, note func(message string)) error
 	// Undo puts the token back that a migration of dir/name has kept, or ends
 	// what a killed run of it began.
 	Undo(ctx context.Context, dir, name string, o UndoOptions) (Undone, error)
@@ -54,6 +57,8 @@ type UndoOptions struct {
 	DryRun bool
 	Force  bool // though objects have changed since
 	Note   func(message string)
+	// Finding is told what is left behind, and what users of the token do not see.
+	Finding func(f format.Finding)
 }
 
 // ErrKept: what an earlier migration, or its undoing, has kept is still there.

@@ -111,7 +111,7 @@ func codeOf(err error) int {
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &part):
+	case errors.As(err, &part), errors.Is(err, backends.ErrPartway):
 		return exitPartway
 	case errors.As(err, &f):
 		return f.code

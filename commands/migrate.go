@@ -223,7 +223,11 @@ type migrating struct {
 func migrate(ctx context.Context, s *session, o *migrateOptions) error {
 	m := &migrating{session: s, o: o, backend: migrater()}
 	s.report.stands = "the tokens were migrated"
-	if err := m.choose(); err != nil {
+	err := m.choose()
+	if err == nil && !o.dryRun {
+		err = m.settle()
+	}
+	if err != nil {
 		return left(err, "nothing was changed")
 	}
 	if o.what == toOld {
@@ -281,6 +285,17 @@ func (m *migrating) choose() (err error) {
 	}
 	if len(m.targets) == 0 {
 		return failedf("", "%s has no slot with a token that migrates", quote(m.o.config))
+	}
+	return nil
+}
+
+// settle ends what a killed run began.
+func (m *migrating) settle() error {
+	for _, t := range m.targets {
+		name := filepath.Base(t.path)
+		if err := m.backend.Settle(t.dir, name, func(message string) { m.report.note(name, message) }); err != nil {
+			return err
+		}
 	}
 	return nil
 }

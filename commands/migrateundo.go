@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tokar/backends"
+	"tokar/format"
 	"tokar/stages"
 )
 
@@ -40,7 +41,8 @@ func (m *migrating) undo(ctx context.Context) error {
 		name := filepath.Base(t.path)
 		put, err := m.backend.Undo(ctx, t.dir, name, backends.UndoOptions{
 			DryRun: m.o.dryRun, Force: m.o.force,
-			Note: func(message string) { m.report.note(name, message) },
+			Note:    func(message string) { m.report.note(name, message) },
+			Finding: func(f format.Finding) { m.report.finding(name, "", f) },
 		})
 		if err != nil && len(done) > 0 {
 			err = &stages.PartError{Done: done, Err: err}
@@ -52,7 +54,7 @@ func (m *migrating) undo(ctx context.Context) error {
 			older = append(older, t)
 		}
 		if !put.Done {
-			m.report.result("%s was put back already", t)
+			m.report.result("%s stands there as before a migration already", t)
 			continue
 		}
 		done = append(done, name)

@@ -29,6 +29,7 @@ var advice = map[string]string{
 	NoIndex:      "restore the whole token from an archive, or write OBJ.IDX anew: the name of each object file on a line of its own",
 	Missing:      "the library does without it and says nothing, or nobody can log in; " + backends.PutBack,
 	Unlisted:     "remove the file only if nobody wants it; else add its name to OBJ.IDX while no program uses the token, or " + backends.PutBack,
+	LeftBehind:   "the next run for this token removes it",
 	NotConverted: "remove the file if nobody wants it: in the token as it is now nothing opens it",
 	Duplicate:    "programs see the object twice; take the second line out while no program uses the token",
 	IndexLine:    "the library passes over it; take the line out while no program uses the token",

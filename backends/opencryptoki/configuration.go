@@ -13,6 +13,7 @@ import (
 
 	"tokar/backends"
 	"tokar/backends/opencryptoki/config"
+	"tokar/backends/swap"
 )
 
 // configurationName is what the file is called in its directory.
@@ -101,7 +102,7 @@ func (c *configuration) SetNewest(slots []int, dryRun bool) (changed bool, err e
 		}
 	}
 	if bytes.Equal(made, c.data) {
-		return false, nil
+		return false, c.clear(dryRun)
 	}
 	kept, err := readConfiguration(c.backup())
 	switch {
@@ -145,10 +146,14 @@ func (c *configuration) SetBack(slots []int, dryRun bool) (changed bool, err err
 	same := old != nil && sameMeaning(file, old)
 	changed = !bytes.Equal(made, c.data)
 	switch {
-	case dryRun || !changed && !same:
+	case dryRun:
 		return changed, nil
+	case len(slots) == 0 || !changed && !same:
+		return changed, c.clear(false)
+	case !changed && bytes.Equal(kept, c.data): // a second name of the file, by a run that was killed
+		return false, errors.Join(c.clear(false), os.Remove(c.backup()), syncPath(filepath.Dir(c.path)))
 	case same:
-		if err := c.unchanged(); err != nil {
+		if err := errors.Join(c.clear(false), c.unchanged()); err != nil {
 			return false, err
 		}
 		if err := os.Rename(c.backup(), c.path); err != nil {
@@ -187,9 +192,8 @@ func (c *configuration) unchanged() error {
 // replace puts a new file in the place of the one of today, with its mode and
 // owner, and keeps that as the _BAK if it is to.
 func (c *configuration) replace(made []byte, keep bool) error {
-	dir, name := filepath.Split(c.path)
-	temporary := filepath.Join(dir, "."+name+".tokar-new")
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) { // of a run that was killed
+	dir, temporary := filepath.Dir(c.path), c.temporary()
+	if err := c.clear(false); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
@@ -223,6 +227,24 @@ func (c *configuration) replace(made []byte, keep bool) error {
 	c.data = made
 	c.file, _ = config.Parse(made) // it was made of a file that parsed, and parsed itself
 	return partway(err)
+}
+
+// temporary is the name under which a new file is written.
+func (c *configuration) temporary() string {
+	dir, name := filepath.Split(c.path)
+	return filepath.Join(dir, "."+name+swap.Suffix)
+}
+
+// clear removes what a run left that was killed before its file was in place.
+func (c *configuration) clear(dryRun bool) error {
+	if dryRun {
+		return nil
+	}
+	err := os.Remove(c.temporary())
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return err
 }
 
 // copyAccess gives f owner, group and mode of the configuration.

@@ -42,6 +42,8 @@ const (
 	// TokenInfo: a field of NVTOK.DAT that no release writes.
 	TokenInfo = "token-info"
 
+	// LeftBehind: what a run made for itself and could not remove.
+	LeftBehind = "left-behind"
 	// NotConverted: a file with an object's name that OBJ.IDX does not name, and
 	// that a migration could not bring into the new form.
 	NotConverted = "not-converted"

@@ -226,7 +226,7 @@ func (s *staging) openPlace() (err error) {
 			return err
 		}
 	case len(name) == 1 && swap.Pending(own):
-		return fmt.Errorf("%s: %w: a migration of it was stopped; tokar migrate ends it", own, backends.ErrPartway)
+		return fmt.Errorf("a migration of it was stopped and has left %s; tokar migrate, the same command or undo, ends it", own)
 	}
 	if s.swap != nil {
 		s.dir = s.swap.Dir()

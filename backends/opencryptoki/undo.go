@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -31,26 +32,57 @@ type undo struct {
 	name      string
 	bak, side string // NAME_BAK and NAME_MIGRATED
 	force     bool
+	finding   func(format.Finding)
 }
 
 // Undo puts the token back that a migration of dir/name has kept. The migrated
 // one stays beside it as NAME_MIGRATED.
 func (Backend) Undo(ctx context.Context, dir, name string, o backends.UndoOptions) (done backends.Undone, err error) {
-	u := &undo{name: name, bak: name + bakSuffix, side: name + migratedSuffix, force: o.Force}
+	u := &undo{name: name, bak: name + bakSuffix, side: name + migratedSuffix, force: o.Force, finding: o.Finding}
 	u.staging = staging{path: dir, token: &format.Token{Name: format.NameOf(name)}, base: -1, dir: -1,
 		o: backends.RestoreOptions{Whole: true, Recoded: true, DryRun: o.DryRun, Note: o.Note}}
-	defer func() { err = errors.Join(err, u.Close()) }()
+	defer func() {
+		if cerr := u.Close(); cerr != nil && err == nil && done.Done {
+			o.Finding(finding(LeftBehind, "", -1, "%v; the next run for this token removes it", cerr))
+		} else {
+			err = errors.Join(err, cerr)
+		}
+	}()
 	if err := u.quiet(); err != nil {
 		return done, fmt.Errorf("cannot undo the migration of token %s: %w", name, err)
 	}
-	done.Done, err = u.run(ctx)
-	if err == nil {
-		done.Older, err = u.older(done.Done && o.DryRun)
-	}
+	done, err = u.run(ctx)
 	if err != nil {
 		err = fmt.Errorf("cannot undo the migration of token %s: %w", name, err)
 	}
 	return done, err
+}
+
+// Settle ends what a killed run for dir/name began.
+func (Backend) Settle(dir, name string, note func(message string)) error {
+	s := &staging{path: dir, token: &format.Token{Name: format.NameOf(name)}, base: -1, dir: -1,
+		o: backends.RestoreOptions{Whole: true, Recoded: true, Note: note}}
+	if !left(dir, swap.PlaceName([]string{name})) && !left(dir, name+migratingSuffix) {
+		return nil
+	}
+	err := checkTokenName(s.token.Name)
+	if err == nil {
+		err = s.openBase()
+	}
+	if err == nil {
+		err = s.openPlace()
+	}
+	if err = errors.Join(err, s.Close()); err != nil {
+		err = fmt.Errorf("token %s: %w", name, err)
+	}
+	return err
+}
+
+// left says whether a place is there, or what was left of one.
+func left(dir, place string) bool {
+	_, err := os.Lstat(filepath.Join(dir, place))
+	_, serr := os.Lstat(filepath.Join(dir, place+swap.Suffix))
+	return err == nil || serr == nil
 }
 
 // quiet opens the places, so that what a killed migration began is ended and no
@@ -72,79 +104,85 @@ func (s *staging) quiet() error {
 	return err
 }
 
-func (u *undo) run(ctx context.Context) (done bool, err error) {
+func (u *undo) run(ctx context.Context) (none backends.Undone, err error) {
 	unlock, err := u.where.lock(ctx)
 	if err != nil {
-		return false, err
+		return none, err
 	}
 	defer unlock()
 	here, kept, aside := exists(u.base, u.name), exists(u.base, u.bak), exists(u.base, u.side)
 	switch {
 	case kept && !here && aside: // between two renames
-		return true, u.step(func() error { return u.rename(u.bak, u.name) })
-	case !kept && here && aside:
-		return false, nil
+		s, err := u.openSide(u.bak)
+		if err != nil {
+			return none, err
+		}
+		defer s.close()
+		return u.step(s, func() error { return u.rename(u.bak, u.name) })
+	case !kept && here:
+		return u.nothingKept(aside)
 	case !kept:
-		return false, fmt.Errorf("there is no %s, which a migration keeps", u.bak)
+		return none, fmt.Errorf("there is no %s, which a migration keeps", u.bak)
 	case !here:
-		return false, fmt.Errorf("there is no %s, and %s is there: look yourself what happened, and give it its name back", u.name, u.bak)
+		return none, fmt.Errorf("there is no %s, and %s is there: look yourself what happened, and give it its name back", u.name, u.bak)
 	}
 	now, old, err := u.open()
 	if err != nil {
-		return false, err
+		return none, err
 	}
 	defer now.close()
 	defer old.close()
 	order := cmpAge(now, old)
 	if order > 0 { // exchanged already
-		return true, u.step(func() error { return u.rename(u.bak, u.side) })
+		return u.step(now, func() error { return u.rename(u.bak, u.side) })
 	}
 	if aside {
-		return false, fmt.Errorf("%s: %w", u.side, backends.ErrKept)
+		return none, fmt.Errorf("%s: %w", u.side, backends.ErrKept)
 	}
-	if what := changedSince(now.standing, old.standing); what != "" {
+	what, err := changedSince(now.standing, old.standing)
+	if err != nil {
+		return none, err
+	}
+	if what != "" {
 		if !u.force {
-			return false, fmt.Errorf("%w: %s", backends.ErrChanged, what)
+			return none, fmt.Errorf("%w: %s", backends.ErrChanged, what)
 		}
 		u.note("it has changed since the migration: %s; that is in %s only", what, u.side)
 	}
-	return true, u.step(func() error { return u.exchange(order < 0) })
+	return u.step(old, func() error { return u.exchange(order < 0) })
 }
 
-// older says whether the token that was put back, or in a dry run would be, is
-// in the old format.
-func (u *undo) older(asKept bool) (bool, error) {
-	names := []string{u.name}
-	if asKept {
-		names = append(names, u.bak)
+// nothingKept is an error where the token was migrated and nothing of before is
+// there: a token that was put back, or that no run got to migrate, is as it was.
+func (u *undo) nothingKept(aside bool) (none backends.Undone, err error) {
+	s, err := u.openSide(u.name)
+	if err != nil {
+		return none, err
 	}
-	older := false
-	for _, name := range names {
-		s, err := u.openSide(name)
-		if err != nil {
-			return false, err
-		}
-		s.close()
-		older = older || s.format == tokendata.Old
+	s.close()
+	if s.format == tokendata.New && !aside {
+		return none, fmt.Errorf("there is no %s, which a migration keeps", u.bak)
 	}
-	return older, nil
+	return backends.Undone{Older: s.format == tokendata.Old}, nil
 }
 
-// step does it, unless nothing is to be done, and removes the shared memory.
-func (u *undo) step(do func() error) error {
+// step does what puts a token back, unless nothing is to be done, and removes the
+// shared memory.
+func (u *undo) step(back *sided, do func() error) (backends.Undone, error) {
+	done := backends.Undone{Done: true, Older: back.format == tokendata.Old}
 	if u.o.DryRun {
-		return nil
+		return done, nil
 	}
 	if err := do(); err != nil {
-		return err
+		return backends.Undone{}, err
 	}
 	u.note("the PINs are those of before the migration; the migrated token is kept as %s; remove it when it is no longer needed", u.side)
 	var found findings
 	u.freshen(&found)
 	for _, f := range found.all() {
-		u.note("%s", f.Message)
+		u.finding(f)
 	}
-	return nil
+	return done, nil
 }
 
 // exchange puts NAME_BAK in the place of NAME, and that aside.
@@ -238,14 +276,24 @@ func cmpAge(now, old *sided) int {
 // changedSince says what of a migrated token is not as in the one that it was
 // made from; empty if nothing is. No PIN is needed: a migrated object has the
 // time of its original, and a private one in the new format counts its saves.
-func changedSince(now, old *standing) string {
+func changedSince(now, old *standing) (string, error) {
+	for _, s := range []*standing{now, old} {
+		if on := s.scan.indexEntry; on != nil && on.Flags&format.Refused != 0 {
+			return "", fmt.Errorf("%s: %s", indexPath, on.Findings[0].Message)
+		}
+	}
 	var added, gone, changed []string
 	for i := range now.scan.objects {
 		name := now.scan.objects[i].name()
-		switch {
-		case old.scan.objects.find(name) == nil:
+		if old.scan.objects.find(name) == nil {
 			added = append(added, string(name))
-		case objectChanged(now.objects, old.objects, name):
+			continue
+		}
+		differs, err := objectChanged(now.objects, old.objects, name)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", objectPath(name), err)
+		}
+		if differs {
 			changed = append(changed, string(name))
 		}
 	}
@@ -272,33 +320,33 @@ func changedSince(now, old *standing) string {
 		said = append(said, ')')
 	}
 	if len(said) == 0 && !bytes.Equal(now.scan.index, old.scan.index) {
-		return indexPath + " is another"
+		return indexPath + " is another", nil
 	}
-	return string(said)
+	return string(said), nil
 }
 
 // objectChanged compares an object in two directories.
-func objectChanged(now, old int, name []byte) bool {
+func objectChanged(now, old int, name []byte) (bool, error) {
 	a, err := readFile(now, name, make([]byte, 4<<10))
 	b, berr := readFile(old, name, make([]byte, 4<<10))
 	if err != nil || berr != nil {
-		return err == nil || berr == nil
+		return false, errors.Join(err, berr)
 	}
 	if a.stat.Mtim == b.stat.Mtim {
-		return false
+		return false, nil
 	}
 	x, y := tokendata.ParseObject(a.data, tokendata.New), tokendata.ParseObject(b.data, tokendata.Old)
 	switch {
 	case x.Private != y.Private:
-		return true
+		return true, nil
 	case x.Private && x.Format == tokendata.New:
-		return len(a.data) < tokendata.NewPrivateHeader || binary.BigEndian.Uint32(a.data[tokendata.AtIV+8:]) != 1
+		return len(a.data) < tokendata.NewPrivateHeader || binary.BigEndian.Uint32(a.data[tokendata.AtIV+8:]) != 1, nil
 	case x.Private:
-		return true
+		return true, nil
 	}
 	order, _ := cryptoki.OrderOf(x.Body)
 	turned, err := tokendata.Recode(y.Body, order, order)
-	return err != nil || !bytes.Equal(turned, x.Body)
+	return err != nil || !bytes.Equal(turned, x.Body), nil
 }
 
 // Scrub removes what pkcstok_migrate leaves of the PIN hashes of the old format.
@@ -306,11 +354,14 @@ func (Backend) Scrub(ctx context.Context, loc backends.Location, dryRun bool) (d
 	dir, name := filepath.Split(loc.Real)
 	s := &staging{path: dir, token: &format.Token{Name: format.NameOf(name)}, base: -1, dir: -1,
 		o: backends.RestoreOptions{Whole: true, Recoded: true, DryRun: dryRun}}
-	defer func() { err = errors.Join(err, s.Close()) }()
 	if err = s.quiet(); err == nil {
 		dirty, err = s.scrub(ctx)
 	}
-	if err != nil {
+	cerr := s.Close()
+	if err == nil && dirty && !dryRun {
+		cerr = partway(cerr)
+	}
+	if err = errors.Join(err, cerr); err != nil {
 		err = fmt.Errorf("token %s: %w", loc.Name, err)
 	}
 	return dirty, err
@@ -342,8 +393,9 @@ func (s *staging) scrub(ctx context.Context) (dirty bool, err error) {
 	if err := s.renewState(dir, &f); err != nil {
 		return true, err
 	}
-	if stays, err := s.where.stale(true); stays != "" || err != nil {
-		return true, errors.Join(err, errors.New(stays))
+	stays, err := s.where.stale(true)
+	if err == nil && stays != "" {
+		err = errors.New(stays)
 	}
-	return true, nil
+	return true, partway(err)
 }

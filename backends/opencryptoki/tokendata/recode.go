@@ -1,6 +1,7 @@
 package tokendata
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -53,6 +54,7 @@ func recodeList(out []byte, l *cryptoki.List) error {
 		value := out[at : at+len(l.Value)]
 		shape, ok := cryptoki.ShapeOf(l.Type, len(value))
 		switch {
+		case !ok && uniform(value): // the same in any order
 		case !ok:
 			return fmt.Errorf("attribute %s of %d bytes at byte %d: it is not known whether that is a number of the machine's", cryptoki.AttributeName(l.Type), len(value), l.Offset)
 		case shape == cryptoki.Ulong:
@@ -73,6 +75,9 @@ func recodeList(out []byte, l *cryptoki.List) error {
 	}
 	return nil
 }
+
+// uniform says whether all bytes are one.
+func uniform(value []byte) bool { return bytes.Count(value, value[:1]) == len(value) }
 
 func turn(number []byte) { slices.Reverse(number) }
 
