@@ -229,8 +229,14 @@ func (c Host) Misfits(t *format.Token) []format.Finding {
 	}
 	if group := cmp.Or(s.UserGroup, defaultGroup); s.Type() != "tpm" {
 		for _, d := range t.Directories {
-			if is := groupOf(d.Attr); len(d.Name) == 0 && d.Attr.Known && is != group {
-				add(SlotGroup, "its directory has the group %s, and slot %d wants %s: since 3.24 the library does not see such a token", is, s.Number, group)
+			own := len(d.Name) == 0 || d.Name.String() == objectsName
+			if is := groupOf(d.Attr); own && d.Attr.Known && is != group {
+				where := "its directory"
+				if len(d.Name) > 0 {
+					where = "its " + objectsName
+				}
+				add(SlotGroup, "%s has the group %s, and slot %d wants %s: since 3.24 the library does not see such a token", where, is, s.Number, group)
+				break
 			}
 		}
 	}

@@ -300,9 +300,13 @@ func (s *configStaging) Commit(ctx context.Context) ([]format.Finding, error) {
 	}
 	for i, w := range s.writes {
 		if err := w.commit(); err != nil {
-			err = fmt.Errorf("cannot put %s in place: %w", w.path, err)
-			if i > 0 {
-				err = fmt.Errorf("%w; %d of %d files of the configuration are new (%w)", err, i, len(s.writes), backends.ErrPartway)
+			err = fmt.Errorf("cannot put %s in place safely: %w", w.path, err)
+			new := i
+			if w.done {
+				new++
+			}
+			if new > 0 {
+				err = fmt.Errorf("%w; %d of %d files of the configuration are new (%w)", err, new, len(s.writes), backends.ErrPartway)
 			}
 			return nil, err
 		}
