@@ -20,7 +20,7 @@ type advice struct {
 	restore restore
 }
 
-// A restore is the tokar extract that puts an entry back. It can be typed as it
+// A restore is the tokar extract, or repair, that puts an entry back. It can be typed as it
 // is printed, but for key and archive where they are not known.
 type restore struct {
 	key     string // the flags for the key, as a shell takes them; empty if they are not known
@@ -30,7 +30,18 @@ type restore struct {
 	config  string // the host's, which is to be written; else empty
 	base    string // of its tokens, where that is not the usual
 	flag    string
+	repair  bool   // tokar repair does it, and touches nothing else
 	operand string // empty: no restore
+}
+
+// mending is the tokar repair of a token that puts right what a finding is
+// about, where there is one: files of objects, and the state that PINs stand in.
+// pins are flags: what only they show needs them there too.
+func (x restore) mending(token string, kind format.Kind, pins string) restore {
+	if kind == format.KindObject || kind == format.KindState {
+		x.repair, x.operand, x.flag = true, patternOf(token), pins
+	}
+	return x
 }
 
 // of is the restore of an entry. Into a token that is there go single objects;
@@ -49,9 +60,13 @@ func (x restore) of(token, entry string, kind format.Kind) restore {
 
 // command is the line to type, for these operands.
 func (x restore) command(operands []string) string {
-	words := []string{"tokar", "x", cmp.Or(x.key, "-i KEY"), "-f", "ARCHIVE"}
+	key, archive := cmp.Or(x.key, "-i KEY"), "ARCHIVE"
 	if x.file != "" {
-		words[4] = shellWord(pathWord(x.file))
+		archive = shellWord(pathWord(x.file))
+	}
+	words := []string{"tokar", "x", key, "-f", archive}
+	if x.repair {
+		words = []string{"tokar", "repair", "-f", archive, key}
 	}
 	if x.dir != "." {
 		words = append(words, "-C", shellWord(pathWord(x.dir)))
@@ -66,7 +81,7 @@ func (x restore) command(operands []string) string {
 		words = append(words, "--base="+shellWord(x.base))
 	}
 	if x.flag != "" {
-		words = append(words, x.flag)
+		words = append(words, x.flag) // as a shell takes it
 	}
 	for _, o := range operands {
 		words = append(words, shellWord(o))
@@ -76,6 +91,10 @@ func (x restore) command(operands []string) string {
 
 // with says what comes with the entry.
 func (x restore) with() string {
+	switch {
+	case x.repair:
+		return ""
+	}
 	switch x.flag {
 	case "--overwrite":
 		return ""
@@ -147,7 +166,7 @@ func (r *report) remember(kind string, a advice) {
 // whole ranks an advice by how much its command changes.
 func (a *advised) whole() int {
 	switch {
-	case len(a.operands) == 0 || a.restore.flag == "--overwrite":
+	case len(a.operands) == 0 || a.restore.flag == "--overwrite" || a.restore.repair:
 		return 0
 	case a.restore.flag == "":
 		return 1

@@ -28,8 +28,9 @@ written, and no key or PIN is needed. Of private objects only length and header
 are checked then. With the user PIN or the SO PIN they are decrypted, and their
 keys checked; tokar reads files and never logs in, so no try of a PIN is counted.
 What is wrong is named, with what to do about it, and makes the exit code 1; a
-wrong PIN makes it 6. -v names every entry, and what stands beside tokens, such
-as the old copy that a restore kept.
+wrong PIN makes it 6. What is sound and dangerous all the same is a note. -v
+names every entry, and what stands beside tokens, such as the old copy that a
+restore kept.
 
 With --config the operands are slot numbers, names or labels of tokens; none
 means every slot's token that is there. A token that does not fit its slot, in
@@ -84,7 +85,7 @@ func check(ctx context.Context, s *session, o checkOptions) error {
 	if err := s.readAs(inputs, o.reading); err != nil {
 		return err
 	}
-	k := &checking{session: s, cfg: o.cfg, inputs: map[string]stages.Input{}}
+	k := &checking{session: s, cfg: o.cfg, cautions: cautions{s, o.cfg != nil, map[*format.Token]*cautioned{}}, pins: o.pins, inputs: map[string]stages.Input{}}
 	for _, in := range inputs {
 		k.inputs[in.Name.String()] = in
 	}
@@ -125,20 +126,24 @@ func check(ctx context.Context, s *session, o checkOptions) error {
 // checking is one run of check.
 type checking struct {
 	*session
-	cfg     backends.Host
-	inputs  map[string]stages.Input // by the token's name
-	private uint64                  // objects whose content is encrypted
-	opened  uint64                  // … and that a PIN opened
+	cfg      backends.Host
+	cautions cautions
+	pins     *pins
+	inputs   map[string]stages.Input // by the token's name
+	private  uint64                  // objects whose content is encrypted
+	opened   uint64                  // … and that a PIN opened
 }
 
 func (k *checking) each(t *format.Token, r *format.Record) {
 	if r.Kind == format.KindEndOfToken {
+		k.cautions.end(t)
 		return
 	}
 	k.entry(t, r)
 	if r.Kind == format.KindToken {
 		k.misfits(k.cfg, t)
 	}
+	k.cautions.entry(k.inputs[t.Name.String()].Backend, t, r)
 	switch {
 	case r.Kind != format.KindObject || r.Flags&format.Private == 0:
 	case r.Class == format.ClassNone:
@@ -159,7 +164,11 @@ func (k *checking) each(t *format.Token, r *format.Record) {
 func (k *checking) unlocked(t *format.Token, found []format.Finding, err error) {
 	k.session.unlocked(t, found, err, func(f format.Finding) advice {
 		entry, kind := entryOf(f)
-		return k.advice(t, &format.Record{Kind: kind, Name: format.NameOf(strings.Split(entry, "/")...)}, f)
+		class := uint32(format.ClassNone)
+		if kind == format.KindObject {
+			class = 0 // it opened: what is wrong is inside
+		}
+		return k.advice(t, &format.Record{Kind: kind, Class: class, Name: format.NameOf(strings.Split(entry, "/")...)}, f)
 	})
 }
 
@@ -167,5 +176,9 @@ func (k *checking) unlocked(t *format.Token, found []format.Finding, err error) 
 func (k *checking) advice(t *format.Token, r *format.Record, f format.Finding) advice {
 	in := k.inputs[t.Name.String()]
 	entry, kind := about(r, f)
-	return adviceOf(in.Backend, f.Kind, restoreTo(in.Path, in.Name).of(t.Name.String(), entry, kind))
+	to := restoreTo(in.Path, in.Name).of(t.Name.String(), entry, kind)
+	if inside := f.Offset < 0 && r.Class != format.ClassNone; !inside { // repair looks at what decrypts no further
+		to = to.mending(t.Name.String(), kind, k.pins.again())
+	}
+	return adviceOf(in.Backend, f.Kind, to)
 }

@@ -24,12 +24,14 @@ func diffCommand() *command {
 		examples: `tokar diff -i restore.key -f backup.tokar -C /var/lib/opencryptoki
 ssh vault cat host7.tokar | tokar d -i restore.key -C /var/lib/opencryptoki 'swtok/1*'
 tokar diff -i restore.key -f backup.tokar --config /etc/opencryptoki/opencryptoki.conf 3
+tokar diff --pin file:user.pin -i restore.key -f backup.tokar -C /var/lib/opencryptoki swtok
 tokar diff -i restore.key -f backup.tokar -C /mnt --as copy swtok`,
 		text: `The archive's token TOKEN is compared with DIR/TOKEN, entry by entry: bytes,
 what only one of them has, kind, mode, owner, group, time, access control lists,
 SELinux label. Each difference is named and makes the exit code 1. Whether it is
 the same token, and whether its PINs are those of the archive, is said once for
-each token. Nothing is written. Not every difference is damage: a PIN or an
+each token. With PINs of today, private objects of today are opened and checked
+as by tokar check. Nothing is written. Not every difference is damage: a PIN or an
 object may be newer than the archive. What is said of a token is proved by the
 archive's end only: believe the exit code.
 
@@ -40,13 +42,14 @@ configuration in the archive is compared with FILE, or with that of where it was
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
 			directoryFlag("the tokens are in `DIR`; counts for the patterns that follow"),
 			&cli.StringFlag{Name: "as", Usage: "compare the one token chosen with that of another `NAME`"},
-		}, configFlags("it says where the tokens are, and is compared too"), identityFlags(), signersFlags(), selectionFlags(), readingFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
+		}, configFlags("it says where the tokens are, and is compared too"), identityFlags(), signersFlags(), pinFlags(), selectionFlags(), readingFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
 		run: func(s *session, c *cli.Context) error {
 			o, err := diffOptionsOf(s, c)
 			if err != nil {
 				return err
 			}
 			defer o.forget()
+			defer o.pins.forget()
 			return diff(s.ctx, s, o)
 		},
 	}
@@ -56,6 +59,7 @@ type diffOptions struct {
 	openOptions
 	sel     *selection
 	reading backends.Reading
+	pins    *pins       // of today's tokens
 	dir     string      // where there are no patterns
 	as      format.Name // instead of the token's own
 	cfg     backends.Host
@@ -80,6 +84,9 @@ func diffOptionsOf(s *session, c *cli.Context) (o diffOptions, err error) {
 	if o.as, err = otherName(s, c); err != nil {
 		return o, err
 	}
+	if o.pins, err = pinsOf(s, c); err != nil {
+		return o, err
+	}
 	o.openOptions, err = openOptionsOf(s, c)
 	return o, err
 }
@@ -91,9 +98,17 @@ func diff(ctx context.Context, s *session, o diffOptions) error {
 		return err
 	}
 	defer in.Close()
+	if err := o.pins.ready(); err != nil {
+		return left(err, "nothing was compared")
+	}
 	d := &differing{session: s, o: o}
 	open := o.engine()
 	open.Each = s.counted(d.each)
+	if o.pins.given() {
+		open.Unlock = o.pins.unlock(func(t *format.Token, found []format.Finding, err error) {
+			s.unlocked(t, found, err, func(format.Finding) advice { return advice{text: "tokar check says what to do"} })
+		})
+	}
 	sum, err := stages.Compare(ctx, in.Reader, stages.CompareOptions{
 		OpenOptions: open,
 		Backend:     backendFor(o.cfg),
@@ -121,6 +136,7 @@ func diff(ctx context.Context, s *session, o diffOptions) error {
 		return err
 	}
 	s.tellSigner(sum)
+	o.pins.unused()
 	if d.last != nil && d.tokens == 0 {
 		return failedf("-C DIR says where the tokens are", "no token was compared")
 	}

@@ -113,11 +113,17 @@ func (j *jsonLines) finding(n notice) {
 type jsonNote struct {
 	jsonHead
 	jsonName
+	Kind    string `json:"kind,omitempty"`
+	File    string `json:"file,omitempty"`
 	Message string `json:"message"`
 }
 
+func (j *jsonLines) caution(token, entry string, f format.Finding) {
+	j.write(jsonNote{jsonHead{"note", schema}, nameOf(token, entry), f.Kind, f.File, f.Message})
+}
+
 func (j *jsonLines) note(token, message string) {
-	j.write(jsonNote{jsonHead{"note", schema}, nameOf(token, ""), message})
+	j.write(jsonNote{jsonHead: jsonHead{"note", schema}, jsonName: nameOf(token, ""), Message: message})
 }
 
 type jsonRepaired struct {

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 
 	"github.com/urfave/cli/v2"
 
@@ -19,6 +20,7 @@ func listCommand() *command {
 		examples: `tokar list -i restore.key -f backup.tokar
 tokar list -v -i restore.key -f backup.tokar 'swtok/1*'
 ssh vault cat host7.tokar | tokar t -i verify.key
+tokar list -v --pin file:user.pin -i restore.key -f backup.tokar swtok
 tokar list --json -i verify.key -f backup.tokar | jq .`,
 		text: `One line an entry: a letter for its kind (o object, s state, i index, f foreign),
 p for private, d for damaged, u for unlisted, v for vanished, r for refused;
@@ -26,17 +28,19 @@ class; key type; bytes; name; label; id. That is what the index tells: of a file
 however large, little more than the index is read. -v adds mode, with a plus if
 there is an access control list, owner, group, time and attributes, and opens
 every payload for it, and says when and where the archive was made; --json shows
-lists, SELinux labels and whole values too. A verifier's key does not show what
+lists, SELinux labels and whole values too; with a restore key and PINs of then it
+shows class, key type, label and id of private objects. A verifier's key does not show what
 is wrapped: such fields are question marks.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
-		}, identityFlags(), signersFlags(), selectionFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
+		}, identityFlags(), signersFlags(), pinFlags(), selectionFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
 		run: func(s *session, c *cli.Context) error {
 			o, err := listOptionsOf(s, c)
 			if err != nil {
 				return err
 			}
 			defer o.forget()
+			defer o.pins.forget()
 			return list(s.ctx, s, o)
 		},
 	}
@@ -44,7 +48,8 @@ is wrapped: such fields are question marks.`,
 
 type listOptions struct {
 	openOptions
-	sel *selection
+	sel  *selection
+	pins *pins
 }
 
 func listOptionsOf(s *session, c *cli.Context) (o listOptions, err error) {
@@ -53,6 +58,12 @@ func listOptionsOf(s *session, c *cli.Context) (o listOptions, err error) {
 	}
 	if o.sel, err = selectionOf(s, c); err != nil {
 		return o, err
+	}
+	if o.pins, err = pinsOf(s, c); err != nil {
+		return o, err
+	}
+	if o.pins.given() && !s.report.verbose {
+		return o, usagef(s.name, "what a PIN shows is listed with -v")
 	}
 	o.openOptions, err = openOptionsOf(s, c)
 	return o, err
@@ -68,9 +79,15 @@ func list(ctx context.Context, s *session, o listOptions) error {
 	if err := s.report.printable(); err != nil {
 		return err
 	}
+	if err := o.pins.ready(); err != nil {
+		return left(err, "nothing was listed")
+	}
 	l := &lister{session: s, sel: o.sel}
 	open := o.engine()
 	open.Each = l.counted(l.each)
+	if o.pins.given() {
+		open.Unlock = o.pins.unlock(s.archivedUnlocked)
+	}
 	sum, err := stages.List(ctx, in.Reader, stages.ListOptions{
 		OpenOptions: open,
 		Full:        s.report.verbose,
@@ -80,6 +97,9 @@ func list(ctx context.Context, s *session, o listOptions) error {
 	})
 	if sum != nil {
 		s.note(sum)
+	}
+	if errors.Is(err, stages.ErrNotRestoring) {
+		return s.verifierPIN()
 	}
 	if err != nil && l.last == nil {
 		return left(in.explain(err), "nothing was listed")
@@ -92,6 +112,7 @@ func list(ctx context.Context, s *session, o listOptions) error {
 		s.report.detail("its key slots are of generation %d", sum.Generation)
 		s.tellSigner(sum)
 	}
+	o.pins.unused()
 	return o.sel.missed(s.report)
 }
 

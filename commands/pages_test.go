@@ -30,6 +30,7 @@ var pages = map[string]prepared{
 	"docs/BACKUP.md": {at: map[string]string{
 		"mkdir trial": "cp $W/vault/host7.tokar .",
 	}},
+	"docs/CHECK.md": {before: "echo 01234567 >user.pin; echo 76543210 >so.pin; chmod 600 *.pin\n"},
 	"docs/CONFIGURATION.md": {at: map[string]string{
 		"tokar x --configuration": "echo '# changed since' >>$W/etc/opencryptoki/opencryptoki.conf; cp -r $W/var/lib/opencryptoki kept; rm -r $W/var/lib/opencryptoki/*",
 	}},

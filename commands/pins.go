@@ -205,6 +205,23 @@ func (p *pins) unused() {
 	}
 }
 
+// again are the flags that give the PINs again, as a shell takes them: what came
+// from elsewhere than a file is asked for.
+func (p *pins) again() string {
+	var words []string
+	for _, o := range p.from {
+		source := string(o.source)
+		if !strings.HasPrefix(source, "file:") {
+			source = string(fromPrompt)
+		}
+		if o.token != "" {
+			source = o.token + "=" + source
+		}
+		words = append(words, "--"+o.flag, shellWord(source))
+	}
+	return strings.Join(words, " ")
+}
+
 // forget zeroes the PINs.
 func (p *pins) forget() {
 	p.mu.Lock()

@@ -90,6 +90,16 @@ func (r *report) mended(token, entry, message string, few, would bool) {
 	}
 }
 
+// caution tells what is sound and dangerous all the same.
+func (r *report) caution(token, entry string, f format.Finding) {
+	switch {
+	case r.json != nil:
+		r.json.caution(token, entry, f)
+	case !r.quiet:
+		r.say("note: %s", describe(token, entry, f))
+	}
+}
+
 // A notice is a finding as it is told: on what, and what to do.
 type notice struct {
 	format.Finding

@@ -108,7 +108,7 @@ func verify(ctx context.Context, s *session, o verifyOptions) error {
 	}
 	if err != nil {
 		if errors.Is(err, stages.ErrNotRestoring) {
-			return usagef(s.name, "a verifier's key opens nothing that a PIN would be for; give a restore key with -i, or no PIN")
+			return s.verifierPIN()
 		}
 		err = in.explain(err)
 		if locked := (*stages.LockedError)(nil); errors.As(err, &locked) && o.keyless {
@@ -146,6 +146,11 @@ func (s *session) marked(t *format.Token, r *format.Record) {
 // archivedUnlocked tells what an archived token's PINs showed.
 func (s *session) archivedUnlocked(t *format.Token, found []format.Finding, err error) {
 	s.unlocked(t, found, err, func(format.Finding) advice { return advice{} })
+}
+
+// verifierPIN: PINs and a verifier's key do not go together.
+func (s *session) verifierPIN() error {
+	return usagef(s.name, "a verifier's key opens nothing that a PIN would be for; give a restore key with -i, or no PIN")
 }
 
 // verdict says what was proved, and what was not.

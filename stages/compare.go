@@ -44,7 +44,8 @@ const maxDiffering = 1 << 16
 
 // Compare reads an archive to its end and compares its tokens, entry by entry,
 // with those that stand in their places. It writes nothing. A token is told of
-// when its last record came: what an error follows was not proved by then.
+// when its last record came: what an error follows was not proved by then. PINs
+// are those of today, and open private objects of today.
 func Compare(ctx context.Context, r io.Reader, o CompareOptions) (*Summary, error) {
 	a, done, err := openTelling(ctx, r, o.OpenOptions, nil)
 	if err != nil {
@@ -95,7 +96,7 @@ func (c *comparer) openLive(ctx context.Context, l *live) {
 	}
 	b, err := c.Backend(l.archived.Kind)
 	if err == nil {
-		err = l.open(ctx, b)
+		err = l.open(ctx, b, newExaminer(c.Unlock))
 	}
 	l.err = err
 }
@@ -201,6 +202,12 @@ func (c *comparer) said(ctx context.Context, l *live) (*Compared, error) {
 	said.Differences = append(said.Differences, l.added(wanted)...)
 	said.More = l.more
 	said.Words = l.words()
+	if l.safe != nil {
+		found, err := l.safe.close()
+		if c.Unlock != nil && c.Unlock.Told != nil && (len(found) > 0 || err != nil) {
+			c.Unlock.Told(l.archived, found, err)
+		}
+	}
 	return said, nil
 }
 

@@ -75,22 +75,29 @@ func (x *examiner) of(number uint32, t *format.Token, b backends.Backend) *safe 
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	s, known := x.open[number]
-	if known {
-		return s
+	if !known {
+		s = x.unlocked(t, t, b)
+		x.open[number] = s
 	}
-	if u, ok := b.(backends.Unlocker); ok {
-		var l backends.Logins
-		if x.Logins != nil {
-			l = x.Logins(t)
-		}
-		if v := u.Unlock(t, l); v != nil {
-			s = &safe{vault: v, logins: l}
-		} else {
-			l.Clear()
-		}
-	}
-	x.open[number] = s
 	return s
+}
+
+// unlocked makes a safe for a token, with the PINs that are given for the one
+// called named.
+func (x *examiner) unlocked(named, t *format.Token, b backends.Backend) *safe {
+	u, ok := b.(backends.Unlocker)
+	if !ok {
+		return nil
+	}
+	var l backends.Logins
+	if x.Logins != nil {
+		l = x.Logins(named)
+	}
+	if v := u.Unlock(t, l); v != nil {
+		return &safe{vault: v, logins: l}
+	}
+	l.Clear()
+	return nil
 }
 
 // end closes a token's safe, and tells.
@@ -126,6 +133,9 @@ func (x *examiner) close() {
 func (s *safe) close() ([]format.Finding, error) {
 	s.using.Lock()
 	defer s.using.Unlock()
+	if s.closed {
+		return nil, nil
+	}
 	s.closed = true
 	defer s.logins.Clear()
 	return s.vault.Close()
@@ -173,16 +183,21 @@ func (s *safe) wait(ctx context.Context) error {
 	}
 }
 
-// examine opens an object, and marks it if it is unsound; marked says that it
-// was not before.
-func (s *safe) examine(b *Batch, i int) (marked bool) {
+// look opens an object.
+func (s *safe) look(r *format.Record) (c backends.Content, found []format.Finding) {
 	s.using.RLock()
 	defer s.using.RUnlock()
 	if s.closed { // only what breaks the format's rules comes after a token's end
-		return false
+		return c, nil
 	}
+	return s.vault.Examine(r)
+}
+
+// examine opens an object, and marks it if it is unsound; marked says that it
+// was not before.
+func (s *safe) examine(b *Batch, i int) (marked bool) {
 	r := &b.Records[i]
-	c, found := s.vault.Examine(r)
+	c, found := s.look(r)
 	if c.Opened {
 		for len(b.contents) < len(b.Records) {
 			b.contents = append(b.contents, backends.Content{})

@@ -39,6 +39,14 @@ func List(ctx context.Context, r io.Reader, o ListOptions) (*Summary, error) {
 		return Verify(ctx, r, o.OpenOptions)
 	}
 	defer l.keys.Wipe()
+	x, near, err := l.examining(o.Unlock)
+	if err != nil {
+		return nil, err
+	}
+	defer x.close()
+	if near != nil && o.Full { // else the bytes are not there
+		l.examiner = x
+	}
 	if l.front && o.FrontDamaged != nil {
 		o.FrontDamaged()
 	}
@@ -114,12 +122,37 @@ func (l *lookup) listChunk(recs []format.Record, o ListOptions) error {
 		if err != nil {
 			return err
 		}
-		l.sum.add(r)
+		shown := l.examine(r, info)
+		l.sum.add(shown)
 		if o.Each != nil {
-			o.Each(info, r)
+			o.Each(info, shown)
 		}
 	}
 	return nil
+}
+
+// examine opens a private object, where there are PINs: the index has a token's
+// state before its objects. It gives what is to be shown.
+func (l *lookup) examine(r *format.Record, info *format.Token) *format.Record {
+	if l.examiner == nil || info == nil {
+		return r
+	}
+	kind, err := l.examiner.Backend(info.Kind)
+	if err != nil {
+		return r
+	}
+	switch s := l.examiner.of(r.Token, info, kind); {
+	case r.Kind == format.KindEndOfToken:
+		l.examiner.end(r.Token, info)
+	case s == nil:
+	case r.Kind == format.KindState:
+		s.vault.Learn(r)
+	case r.Kind == format.KindObject:
+		b := Batch{Records: []format.Record{*r}}
+		s.examine(&b, 0)
+		return b.shown(0)
+	}
+	return r
 }
 
 // details fills in what the index alone does not say of an entry.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"tokar/backends"
@@ -27,6 +28,7 @@ type live struct {
 	err     error // why this token is not compared
 	token   backends.Token
 	indexed backends.Indexed // nil if its kind has no index that can be told in words
+	safe    *safe            // nil: no PIN opens anything of it
 	list    []*liveEntry
 	byName  map[string]*liveEntry
 
@@ -56,7 +58,7 @@ type liveEntry struct {
 }
 
 // open finds the token, opens it and lists its entries.
-func (l *live) open(ctx context.Context, b backends.Backend) error {
+func (l *live) open(ctx context.Context, b backends.Backend, x *examiner) error {
 	loc, err := l.find(ctx, b)
 	if err != nil {
 		return err
@@ -74,10 +76,47 @@ func (l *live) open(ctx context.Context, b backends.Backend) error {
 		l.list = append(l.list, entry)
 		l.byName[string(e.Name)] = entry
 	}
+	if err := l.learn(ctx, x, b); err != nil {
+		return err
+	}
 	if c, ok := b.(backends.Comparer); ok {
 		l.comparison, l.unwordable = c.Compare(ctx, loc, l.archived)
 	}
 	return nil
+}
+
+// learn reads the state that PINs of today open the token with.
+func (l *live) learn(ctx context.Context, x *examiner, b backends.Backend) error {
+	if l.safe = x.unlocked(l.archived, l.token.Info(), b); l.safe == nil {
+		return nil
+	}
+	for _, e := range l.list {
+		if e.Kind != format.KindState {
+			continue
+		}
+		var r format.Record
+		r.Reset()
+		r.Kind, r.Flags, r.Name = e.Kind, e.Flags, e.Name
+		if err := l.token.Read(ctx, &e.Entry, &r, make([]byte, liveBuffer)); err != nil {
+			return err
+		}
+		l.safe.learn(&r, false)
+	}
+	return nil
+}
+
+// examine opens an object of today: what is wrong with it is a difference.
+func (l *live) examine(archived, of *format.Record) (list []Difference) {
+	if l.safe == nil || of.Kind != format.KindObject {
+		return nil
+	}
+	_, found := l.safe.look(of)
+	for _, f := range found {
+		d := between(archived, of)
+		d.Kind, d.Name, d.Live = f.Kind, slices.Clone(of.Name), f.Message
+		list = append(list, d)
+	}
+	return list
 }
 
 // below is where the token is in its place's directory.
@@ -139,7 +178,7 @@ func (l *live) compare(ctx context.Context, archived, of *format.Record, buf []b
 		return nil, err
 	}
 	of.Size = uint32(len(of.Data))
-	return differences(archived, of, l.indexed), nil
+	return append(differences(archived, of, l.indexed), l.examine(archived, of)...), nil
 }
 
 // take notes what a worker found on an archived entry. It replaces what was
@@ -234,6 +273,9 @@ func (l *live) close() {
 	l.closed = true
 	if l.comparison != nil {
 		l.comparison.Close()
+	}
+	if l.safe != nil {
+		l.safe.close()
 	}
 	if l.token != nil {
 		l.token.Close()

@@ -32,6 +32,8 @@ type lookup struct {
 	unwrap *wrap
 	batch  Batch
 	infos  map[uint32]*format.Token // some, for a chunk can be asked again
+
+	examiner *examiner // nil: nothing is opened
 }
 
 const maxInfos = 64

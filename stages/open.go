@@ -24,7 +24,7 @@ type OpenOptions struct {
 	Signers *signature.Signers
 	Workers int     // 0: pipeline.Workers
 	Each    Each    // told of every record, before the end is known
-	Unlock  *Unlock // what Verify opens private objects with; nil: nothing
+	Unlock  *Unlock // what private objects are opened with; nil: nothing
 	// Nonces is for tests and vectors only.
 	Nonces format.NonceSource
 }

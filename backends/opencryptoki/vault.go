@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"tokar/backends"
@@ -153,8 +154,8 @@ func (v *vault) Examine(r *format.Record) (c backends.Content, found []format.Fi
 	object, err := openWith(keys, v.asTold(r.Data, h))
 	p := report{r: r}
 	switch {
-	case err != nil && r.Flags&format.Damaged != 0:
-		return c, nil // what is wrong was said, and more precisely
+	case err != nil && slices.ContainsFunc(r.Details.Findings, tellsMore):
+		return c, nil
 	case err != nil:
 		p.add(Unopenable, -1, "under the token's master key %v", err)
 		return c, p.all()
@@ -163,6 +164,11 @@ func (v *vault) Examine(r *format.Record) (c backends.Content, found []format.Fi
 	c = v.inside(&p, object)
 	v.pair(r.Name, object, c.Class)
 	return c, p.all()
+}
+
+// tellsMore: what does not open is told of more precisely, by its header.
+func tellsMore(f format.Finding) bool {
+	return slices.Contains([]string{Empty, Truncated, Length, Header, PrivateFlag, Format, ByteOrder, Name}, f.Kind)
 }
 
 // asTold is a private object without what follows the end that its header
