@@ -38,6 +38,8 @@ func TestPeerOpenCryptoki(t *testing.T) {
 		{"single", nil, "done"},
 		{"names", nil, "done"},
 		{"writer", nil, "done"},
+		{"live", []string{"12", "objects", "pins"}, "done"},
+		{"live", []string{"12", "makes", "makes", "makes", "pins"}, "done"},
 		{"signs", []string{"01234567", fixture}, "17 1 " + fixture},
 	} {
 		t.Run(session.name, func(t *testing.T) {

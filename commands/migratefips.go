@@ -211,7 +211,7 @@ func (m *migrating) backUp(ctx context.Context, moves []stages.Move) error {
 	for _, mv := range moves {
 		inputs = append(inputs, mv.Input)
 	}
-	o := createOptions{file: m.o.archive, dryRun: m.o.dryRun, to: m.o.to}
+	o := createOptions{file: m.o.archive, dryRun: m.o.dryRun, to: m.o.to, pins: m.o.pins}
 	if err := outside(m.session, o.file, inputs); err != nil {
 		return err
 	}

@@ -225,6 +225,12 @@ func (s *scanner) finish() {
 	}
 }
 
+// odd says that OBJ.IDX does not fit what is in the directory.
+func (s *scan) odd() bool {
+	return s.indexEntry == nil && len(s.objects) > 0 ||
+		s.indexEntry != nil && len(s.indexEntry.Findings) > 0 || len(s.order) < len(s.objects)
+}
+
 // report puts findings on the token as a whole on the entry of NVTOK.DAT, or
 // on the first there is.
 func (s *scan) report(found []format.Finding) {

@@ -26,19 +26,25 @@ import (
 //     the other, and gives the lock back in between (new_host.c). So where
 //     NVTOK.DAT is young, both are looked at again after pinPause, and all of it
 //     is read again if they changed.
-//  3. A token that is larger than kept allows is read without a lock, and what
+//  3. Releases such as 3.8.1 remove objects without the lock: they empty OBJ.IDX,
+//     write it anew and unlink the file. Before its next change each program
+//     takes the lock, so that within a hold this comes to an end: it is waited
+//     for. An index that does not fit its directory is looked at again until it
+//     is old.
+//  4. A token that is larger than kept allows is read without a lock, and what
 //     changed meanwhile once more, in the same way (recheck.go). So is one that
 //     did not come to an end.
 //
 // Without a lock a pass counts that finds all as the one before it left it.
 const (
 	passes    = 40                    // … of reading, before it is given up
-	again     = 8                     // … of looking again, what changed
+	again     = 4                     // … of looking again, what changed
 	pinPasses = 5                     // … while PINs change
 	passPause = 25 * time.Millisecond // between passes: who waits for the lock has it then
 	// The clock of change times goes in steps of up to 10 ms: what was written
 	// just before it was read may be written once more in the same step.
 	clockStep = 20 * time.Millisecond
+	oddPause  = 500 * time.Millisecond // a removal takes less, if the machine is not busy
 )
 
 // pinPause is how long a change of PIN may take. The library needs some
@@ -102,8 +108,11 @@ func partsOf(loc backends.Location) []string {
 // readLive reads the token into memory, or, if it is too large, the state that
 // PINs are in. Where that fails it is read as it stands, and rechecked.
 func (t *token) readLive(ctx context.Context, stateOnly bool) (err error) {
-	whole := !stateOnly && t.kept.room(t.weight())
-	t.live.still, err = t.settle(ctx, passes, func() ([]backends.Entry, error) {
+	whole, n := !stateOnly && t.kept.room(t.weight()), passes
+	if !whole {
+		n = again // its list alone may take longer than a hold
+	}
+	t.live.still, err = t.settle(ctx, n, func() ([]backends.Entry, error) {
 		if !whole {
 			return t.scan.state, nil
 		}
@@ -158,8 +167,14 @@ func (t *token) pass(ctx context.Context, wanted func() ([]backends.Entry, error
 	}
 	defer h.end()
 	begun, before := time.Now(), t.watched
+	if !t.quiet(h) {
+		return false, nil
+	}
 	if err := t.list(); err != nil || h.ended() {
 		return false, err
+	}
+	if t.scan.odd() && t.watched.latest() > begun.Add(-oddPause).UnixNano() {
+		return false, nil
 	}
 	list, err := wanted()
 	if err != nil {
@@ -189,7 +204,18 @@ func (t *token) pass(ctx context.Context, wanted func() ([]backends.Entry, error
 	if len(t.live.locks) == 0 {
 		return fresh == 0 && t.watched == before && t.watched.latest() < begun.Add(-clockStep).UnixNano(), nil
 	}
-	return h.end(), nil
+	return watch(t.dir, t.objects) == t.watched && h.end(), nil
+}
+
+// quiet waits until what was under way without the lock has come to its end.
+func (t *token) quiet(h *hold) bool {
+	for len(t.live.locks) > 0 && time.Since(time.Unix(0, watch(t.dir, t.objects).latest())) < clockStep {
+		time.Sleep(clockStep / 4)
+		if h.ended() {
+			return false
+		}
+	}
+	return true
 }
 
 // keep reads an entry, whose stamp this was just before, into memory.
