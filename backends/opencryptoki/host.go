@@ -44,7 +44,7 @@ func (Backend) Host(path, base string, absent bool) (backends.Host, error) {
 	}
 	var data []byte
 	if err == nil {
-		data, err = readConfig(real)
+		data, err = readConfiguration(real)
 	}
 	if err == nil {
 		c.file, err = config.Parse(data)
@@ -56,21 +56,6 @@ func (Backend) Host(path, base string, absent bool) (backends.Host, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// readConfig reads a file that is as large as a configuration may be, at an
-// absolute path without links.
-func readConfig(real string) ([]byte, error) {
-	dir, err := openPlace(filepath.Dir(real))
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(dir)
-	f, err := readFile(dir, []byte(filepath.Base(real)), make([]byte, 16<<10))
-	if err == nil && len(f.data) > config.MaxSize {
-		err = fmt.Errorf("%d bytes; a configuration has at most %d", len(f.data), config.MaxSize)
-	}
-	return f.data, err
 }
 
 // Base is the directory of the tokens.
@@ -193,11 +178,6 @@ func (c Host) label(s *config.Slot) string {
 	return tokendata.ParseNVTOK(f.data).Label
 }
 
-// types are the variants' names in the library's.
-var types = map[string]string{
-	"Soft": "sw", "ICA": "ica", "CCA": "cca", "EP11": "ep11", tokendata.TPM: "tpm", tokendata.ICSF: "icsf",
-}
-
 // Misfits says in what a token is not what its slot says.
 func (c Host) Misfits(t *format.Token) []format.Finding {
 	if t.Kind != Kind || c.file.Slots == nil {
@@ -216,8 +196,8 @@ func (c Host) Misfits(t *format.Token) []format.Finding {
 		add(NoSlot, "no slot of %q has a token of this name", c.path)
 		return found.all()
 	}
-	if is, says := types[t.Property(propVariant)], s.Type(); is != "" && says != "" && is != says {
-		add(SlotType, "it is a token of the type %s, and slot %d has stdll = %s", t.Property(propVariant), s.Number, s.STDLL)
+	if is, says := t.Property(propVariant), variants[s.Type()]; is != tokendata.Unknown && says != "" && is != says {
+		add(SlotType, "it is a token of the type %s, and slot %d has stdll = %s", is, s.Number, s.STDLL)
 	}
 	switch is := t.Property(propFormat); {
 	case is == tokendata.New && s.TokVersion == 0:

@@ -275,3 +275,143 @@ func TestLineDiff(t *testing.T) {
 		t.Errorf("%d lines of difference", len(got))
 	}
 }
+
+func TestMisfits(t *testing.T) {
+	h := hostOf(t, `slot 1 { stdll = libpkcs11_sw.so }
+slot 2 { stdll = libpkcs11_sw.so tokname = new tokversion = 3.12 usergroup = staff }
+slot 3 { stdll = libpkcs11_sw.so tokname = middle tokversion = 3.11 }
+slot 4 { stdll = libpkcs11_tpm.so }
+slot 5 { stdll = libpkcs11_other.so tokname = other }`, t.TempDir())
+	token := func(name, format_, variant, group string) *format.Token {
+		return &format.Token{Kind: Kind, Name: format.NameOf(strings.Split(name, "/")...), Properties: []format.Property{
+			{Key: propFormat, Value: format_}, {Key: propVariant, Value: variant},
+		}, Directories: []format.Directory{
+			{Attr: format.Attr{Known: true, Group: group, GID: 7}},
+			{Name: format.NameOf(objectsName), Attr: format.Attr{Known: true, Group: group, GID: 7}},
+			{Name: format.NameOf("else"), Attr: format.Attr{Known: true, Group: "any"}},
+		}}
+	}
+	for _, c := range []struct {
+		token *format.Token
+		kinds string
+		says  string
+	}{
+		{token("swtok", "old", "Soft", "pkcs11"), "", ""},
+		{token("swtok", "new", "Soft", "pkcs11"), SlotVersion, "slot 1 has no tokversion"},
+		{token("swtok", "unknown", "unknown", "pkcs11"), "", ""},
+		{token("new", "new", "Soft", "staff"), "", ""},
+		{token("new", "old", "Soft", "staff"), SlotVersion, "slot 2 has tokversion = 3.12"},
+		{token("new", "new", "Soft", "pkcs11"), SlotGroup, "its directory has the group pkcs11, and slot 2 wants staff"},
+		{token("new", "new", "Soft", ""), SlotGroup, "the group 7,"},
+		{token("middle", "new", "Soft", "pkcs11"), SlotVersion, "tokversion = 3.11"},
+		{token("middle", "old", "EP11", "x"), SlotType + " " + SlotGroup, "stdll = libpkcs11_sw.so"},
+		{token("tpm/joe", "old", "TPM", "joe"), "", ""},
+		{token("other", "old", "Soft", "pkcs11"), "", ""},
+		{token("nobody", "old", "Soft", "pkcs11"), NoSlot, "no slot of"},
+	} {
+		var kinds, said []string
+		for _, f := range h.Misfits(c.token) {
+			kinds, said = append(kinds, f.Kind), append(said, f.Message)
+		}
+		if strings.Join(kinds, " ") != c.kinds || !strings.Contains(strings.Join(said, "\n"), c.says) {
+			t.Errorf("%s: %q %q, want %q …%s…", c.token.Name, kinds, said, c.kinds, c.says)
+		}
+	}
+	only := token("swtok", "old", "Soft", "pkcs11")
+	only.Directories[1].Attr.Group = "other"
+	if found := h.Misfits(only); len(found) != 1 || !strings.HasPrefix(found[0].Message, "its TOK_OBJ has the group other") {
+		t.Errorf("%+v", found)
+	}
+	if found := h.Misfits(&format.Token{Kind: ConfigKind, Name: format.NameOf("x")}); len(found) > 0 {
+		t.Errorf("a configuration: %+v", found)
+	}
+}
+
+// TestFindConfiguration: what is taken for a configuration where a path is named.
+func TestFindConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	for name, data := range map[string]string{
+		usualConfig: "not one", "mine.conf": "slot 1 { stdll = a }\n", "empty.conf": "", "text": "some words\n",
+		"large": "slot 1 { stdll = a }\n" + strings.Repeat("\n", 1<<20),
+	} {
+		check(t, os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600))
+	}
+	check(t, os.Symlink("mine.conf", filepath.Join(dir, "link.conf")))
+	for name, want := range map[string]string{usualConfig: usualConfig, "mine.conf": "mine.conf", "link.conf": "link.conf", "empty.conf": "", "text": "", "large": "", ".": ""} {
+		found, err := Host{}.Find(context.Background(), filepath.Join(dir, name))
+		check(t, err)
+		got := ""
+		for _, l := range found.Tokens {
+			got += l.Name.String()
+		}
+		if got != want {
+			t.Errorf("%s: found %q, want %q", name, got, want)
+		}
+	}
+	if _, err := (Host{}).Find(context.Background(), filepath.Join(dir, "nosuch")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("nothing: %v", err)
+	}
+	for _, name := range []string{usualConfig, "nosuch", "."} {
+		if h, err := (Backend{}).Host(filepath.Join(dir, name), "", false); err == nil {
+			t.Errorf("%s: %+v", name, h)
+		}
+	}
+	h, err := Backend{}.Host(filepath.Join(dir, "nosuch"), "", true)
+	check(t, err)
+	if loc := h.Files(); h.Base() != defaultBase || loc.Name.String() != "nosuch" || len(h.Misfits(&format.Token{Kind: Kind, Name: format.NameOf("a")})) > 0 {
+		t.Errorf("one that is not there yet: %s, %+v", h.Base(), loc)
+	}
+}
+
+// TestConfigurationRead reads a configuration, judges it and compares it with where
+// it was; the words are all that a host's own path from an archive may bring about.
+func TestConfigurationRead(t *testing.T) {
+	ctx := context.Background()
+	h := hostOf(t, "slot 1 { stdll = libpkcs11_ep11.so confname = a.conf }\n", t.TempDir())
+	path := h.Files().Path
+	check(t, os.WriteFile(filepath.Join(filepath.Dir(path), "a.conf"), []byte("a\n"), 0o640))
+	token, err := h.Open(ctx, h.Files())
+	check(t, err)
+	v, err := h.Validator(token.Info())
+	check(t, err)
+	var records []*format.Record
+	for e, err := range token.Entries(ctx) {
+		check(t, err)
+		r := fileRecord(len(records), e.Name.String(), "")
+		check(t, token.Read(ctx, &e, r, make([]byte, 100)))
+		if public, found := v.Validate(r); public || len(found) > 0 {
+			t.Errorf("%s: public %v, %v", e.Name, public, found)
+		}
+		records = append(records, r)
+	}
+	check(t, token.Close())
+	if len(records) != 2 || string(records[1].Data) != "a\n" {
+		t.Fatalf("%v", records)
+	}
+	broken := *records[0]
+	broken.Data = []byte("slot")
+	if _, found := v.Validate(&broken); len(found) != 1 || found[0].Kind != Syntax || (Host{}).Advice(found[0].Kind) == "" {
+		t.Errorf("a broken one: %v", found)
+	}
+	for _, want := range []string{"is the same on", "differs on", "is not there on"} {
+		var said []string
+		o := backends.RestoreOptions{Note: func(m string) { said = append(said, m) }}
+		s, err := Host{}.Restore(ctx, "", token.Info(), o)
+		check(t, err)
+		check(t, s.Put(ctx, records))
+		check(t, s.Order(records[0], false))
+		if _, err := s.Finish(ctx); err != nil || len(said) != 1 || !strings.Contains(said[0], want) {
+			t.Errorf("%v, %q, want …%s…", err, said, want)
+		}
+		check(t, s.Close())
+		switch want {
+		case "is the same on":
+			check(t, os.WriteFile(filepath.Join(filepath.Dir(path), "a.conf"), []byte("b\n"), 0o640))
+		case "differs on":
+			check(t, os.Remove(path))
+		}
+	}
+	if _, err := (Host{}).Restore(ctx, "", token.Info(), backends.RestoreOptions{Configuration: true}); err == nil {
+		t.Error("it would be written, nobody knows where")
+	}
+}

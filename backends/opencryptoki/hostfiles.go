@@ -70,7 +70,7 @@ func (c Host) Find(_ context.Context, path string) (found backends.Found, err er
 		if info.Size() > config.MaxSize {
 			return found, nil
 		}
-		data, err := readConfig(real)
+		data, err := readConfiguration(real)
 		f, perr := config.Parse(data)
 		if err != nil || perr != nil || len(f.Slots) == 0 {
 			return found, err
@@ -130,7 +130,7 @@ func (c Host) Open(ctx context.Context, loc backends.Location) (backends.Token, 
 	if err != nil {
 		return nil, err
 	}
-	data, err := readConfig(loc.Real)
+	data, err := readConfiguration(loc.Real)
 	if err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", loc.Name, err)
 	}

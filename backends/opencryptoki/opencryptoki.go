@@ -18,6 +18,9 @@
 //	             public objects hold
 //	attr.go      owner (owner.go), access (access.go) and more of what is
 //	             restored; notset.go what could not be set
+//	host.go      opencryptoki.conf: tokens by slot, and what does not fit;
+//	             hostfiles.go archives it, hostrestore.go compares, hostwrite.go
+//	             writes
 //	staging.go   a token being restored; finish.go makes it durable and swaps
 //
 // The facts about the formats were proved on real tokens of releases 3.8.1,
