@@ -200,7 +200,7 @@ func stripped(tree string) string {
 func sameTold(t *testing.T, a, b []byte) {
 	t.Helper()
 	if !bytes.Equal(a[:tokendata.AtPINHashes], b[:tokendata.AtPINHashes]) ||
-		!bytes.Equal(a[tokendata.AtTweaks:tokendata.AtIterations], b[tokendata.AtTweaks:tokendata.AtIterations]) {
+		!bytes.Equal(a[tokendata.AtNextName:tokendata.AtIterations], b[tokendata.AtNextName:tokendata.AtIterations]) {
 		t.Errorf("NVTOK.DAT tells otherwise:\n%x\n%x", a[:tokendata.AtIterations], b[:tokendata.AtIterations])
 	}
 	for _, at := range []int{240, 344, 448, 520} {
@@ -208,7 +208,7 @@ func sameTold(t *testing.T, a, b []byte) {
 			t.Errorf("byte %d: %x, not %x", at, a[at:at+40], b[at:at+40])
 		}
 	}
-	if !bytes.Equal(a[tokendata.AtPINHashes:tokendata.AtTweaks], make([]byte, 56)) {
+	if !bytes.Equal(a[tokendata.AtPINHashes:tokendata.AtNextName], make([]byte, 48)) {
 		t.Error("PIN hashes are left")
 	}
 	if bytes.Equal(b[tokendata.AtPINHashes:tokendata.AtNextName], make([]byte, 48)) {

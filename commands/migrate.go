@@ -271,6 +271,12 @@ func (m *migrating) choose() (err error) {
 		if named && m.o.datastore != "" {
 			path = filepath.Clean(m.o.datastore)
 		}
+		if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSymlink != 0 {
+			path = realPath(path) // beside which all that a migration keeps is
+		}
+		if other := sharing(slots, slot); other >= 0 && slot.Migrates && m.o.what != "" {
+			return fmt.Errorf("slots %d and %d both have their token in %s: what one of them says of its format counts for both; give each its own tokname first", slot.Number, other, quote(slot.Directory))
+		}
 		switch other, again := byPath[path]; {
 		case !slot.Migrates && named:
 			return fmt.Errorf("slot %d is one for %s: such tokens have one format only", slot.Number, slot.Variant)
@@ -298,6 +304,18 @@ func (m *migrating) settle() error {
 		}
 	}
 	return nil
+}
+
+// sharing is the number of another slot whose token is in the same directory, or -1.
+// Where only one of the two got the new tokversion, the other would write the old
+// format over the new.
+func sharing(slots []backends.Slot, slot backends.Slot) int {
+	for _, other := range slots {
+		if other.Number != slot.Number && other.Directory == slot.Directory {
+			return other.Number
+		}
+	}
+	return -1
 }
 
 // base is the directory that holds the tokens.

@@ -132,8 +132,8 @@ func (c *configuration) SetBack(slots []int, dryRun bool) (changed bool, err err
 	}
 	file, made := c.file, c.data
 	for _, n := range slots {
-		value := ""
-		if old != nil && old.Slot(n) != nil && old.Slot(n).TokVersion != 0 {
+		value := "" // also where the _BAK is of a later time: it says 3.12 then
+		if old != nil && old.Slot(n) != nil && old.Slot(n).TokVersion != 0 && old.Slot(n).TokVersion < config.NewFormat {
 			value = old.Slot(n).TokVersion.String()
 		}
 		if made, err = file.SetTokversion(n, value); err != nil {
@@ -164,21 +164,10 @@ func (c *configuration) SetBack(slots []int, dryRun bool) (changed bool, err err
 	return true, c.replace(made, false)
 }
 
-// sameMeaning says whether two configurations say the same of each slot.
-func sameMeaning(a, b *config.File) bool {
-	if len(a.Slots) != len(b.Slots) {
-		return false
-	}
-	for i := range a.Slots {
-		x, y := &a.Slots[i], &b.Slots[i]
-		if x.Number != y.Number || x.STDLL != y.STDLL || x.Description != y.Description || x.Manufacturer != y.Manufacturer ||
-			x.Hardware != y.Hardware || x.Firmware != y.Firmware || x.ConfName != y.ConfName || x.TokName != y.TokName ||
-			x.TokVersion != y.TokVersion || x.UserGroup != y.UserGroup {
-			return false
-		}
-	}
-	return true
-}
+// sameMeaning says whether two configurations differ in their blanks alone:
+// pkcstok_migrate sets those anew. A comment that was added since, or a line that
+// belongs to no slot, must not go.
+func sameMeaning(a, b *config.File) bool { return a.SaysAs(b) }
 
 // unchanged refuses a file that somebody has edited since it was read.
 func (c *configuration) unchanged() error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -120,6 +121,15 @@ func (f *File) changedOnly(data []byte, slot int, want Version) error {
 	}
 	return nil
 }
+
+// SaysAs says whether two configurations say the same, in all but blanks and
+// ends of lines: in their comments too.
+func (f *File) SaysAs(g *File) bool {
+	same := func(x, y Slot) bool { return reflect.DeepEqual(x.said(), y.said()) }
+	return slices.EqualFunc(f.Slots, g.Slots, same) && bytes.Equal(withoutBlanks(f.data), withoutBlanks(g.data))
+}
+
+func withoutBlanks(data []byte) []byte { return bytes.Join(bytes.Fields(data), nil) }
 
 // said is the slot without where it stands.
 func (s *Slot) said() Slot {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -59,7 +60,7 @@ func TestUpgrade(t *testing.T) {
 			is.Model != was.Model || is.UserPIN != was.UserPIN || is.Initialised != was.Initialised {
 			t.Errorf("%s: %+v became %+v", w.dir, was, is)
 		}
-		if !bytes.Equal(s.NVTOK[AtPINHashes:AtTweaks], make([]byte, AtTweaks-AtPINHashes)) {
+		if !bytes.Equal(s.NVTOK[AtPINHashes:AtNextName], make([]byte, AtNextName-AtPINHashes)) {
 			t.Errorf("%s: it keeps the old PIN hashes", w.dir)
 		}
 		for at := AtFlags; at < NVTOKOld; at += 4 {
@@ -105,7 +106,7 @@ func TestUpgradeWithoutUser(t *testing.T) {
 func TestScrub(t *testing.T) {
 	for _, w := range tokens(t) {
 		dirty := bytes.Clone(w.nvtok)
-		copy(dirty[AtPINHashes:], bytes.Repeat([]byte{7}, AtTweaks-AtPINHashes))
+		copy(dirty[AtPINHashes:], bytes.Repeat([]byte{7}, AtNextName-AtPINHashes))
 		clean := Scrub(dirty)
 		if len(dirty) == NVTOKOld {
 			if !bytes.Equal(clean, dirty) {
@@ -270,4 +271,26 @@ func FuzzRecode(f *testing.F) {
 			t.Errorf("%x turned to %x and back to %x: %v", object, turned, back, err)
 		}
 	})
+}
+
+// TestUpgradeNextName keeps the name of the next object: releases 3.12 to 3.17 count
+// on from it in the new format too (obj_mgr.c). From zeros they would come to
+// 10000000, which is there, and write over it.
+func TestUpgradeNextName(t *testing.T) {
+	old, err := os.ReadFile("../../../testdata/opencryptoki/swtok-old-small/NVTOK.DAT")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Upgrade(old, []byte("76543210"), []byte("01234567"), NewMasterKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, made := range [][]byte{s.NVTOK, Scrub(s.NVTOK)} {
+		if got, want := made[AtNextName:AtTweaks], old[AtNextName:AtTweaks]; !bytes.Equal(got, want) || want[0] == 0 {
+			t.Errorf("next name %q, was %q", got, want)
+		}
+		if len(bytes.Trim(made[AtPINHashes:AtNextName], "\x00")) > 0 {
+			t.Error("hashes of the PINs are left")
+		}
+	}
 }

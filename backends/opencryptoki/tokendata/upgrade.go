@@ -26,8 +26,9 @@ type State struct {
 
 // Upgrade makes the PIN state of the new format from an NVTOK.DAT of the old
 // one, with the PINs of today, under a new master key. All that NVTOK.DAT tells
-// of the token is kept; the SHA-1 of the PINs and the name of the next object
-// are not. user is nil if no user PIN is set. The PINs must have been checked.
+// of the token is kept; the SHA-1 of the PINs are not. The name of the next object
+// is: releases 3.12 to 3.17 count on from it (obj_mgr.c), and with zeros there
+// would give out the names of objects that exist, and write over them. user is nil if no user PIN is set. The PINs must have been checked.
 func Upgrade(nvtok, so, user []byte, master *MasterKey) (*State, error) {
 	n := ParseNVTOK(nvtok)
 	switch {
@@ -41,7 +42,7 @@ func Upgrade(nvtok, so, user []byte, master *MasterKey) (*State, error) {
 	if n.Order == cryptoki.LittleEndian {
 		turnNumbers(out)
 	}
-	clear(out[AtPINHashes:AtTweaks])
+	clear(out[AtPINHashes:AtNextName])
 	binary.BigEndian.PutUint32(out[AtVersion:], Version312)
 	s := &State{NVTOK: out, SO: SO.set(out, so, master)}
 	if n.UserPIN {
@@ -79,11 +80,11 @@ func (r Role) salt(nvtok []byte, at int, use string) []byte {
 }
 
 // Scrub gives an NVTOK.DAT of the new format without what pkcstok_migrate leaves
-// of the old one: the SHA-1 of both PINs, and the name of the next object.
+// of the old one: the SHA-1 of both PINs.
 func Scrub(nvtok []byte) []byte {
 	out := slices.Clone(nvtok)
 	if ParseNVTOK(nvtok).Format == New {
-		clear(out[AtPINHashes:AtTweaks])
+		clear(out[AtPINHashes:AtNextName])
 	}
 	return out
 }
