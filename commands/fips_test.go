@@ -38,6 +38,13 @@ func TestFIPSBuilds(t *testing.T) {
 			f.want(only, 0, "authentic", "verify", "--passphrase", "file:words", "-f", "p.tokar")
 			f.want(only, 0, "", "extract", "--passphrase", "file:words", "-f", "p.tokar", "-C", ".", "--as", "again", "swtok")
 			f.want(only, 0, "", "diff", "--passphrase", "file:words", "-f", "p.tokar")
+			// A token of the old format, whose own means are not approved, gets into the new one.
+			for name, text := range map[string]string{"conf": "version v\nslot 3 { stdll = libpkcs11_sw.so }\n", "user": "01234567", "so": "76543210"} {
+				must(t, os.WriteFile(filepath.Join(f.dir, name), []byte(text), 0o600))
+			}
+			slot := []string{"--config", "conf", "--slot", "3", "--datastore", "swtok"}
+			f.want(only, 0, "17 objects, 20.3 KiB: migrated", append([]string{"migrate", "fips", "--yes", "--pin", "file:user", "--so-pin", "file:so"}, slot...)...)
+			f.want(only, 0, "again as it was before", append([]string{"migrate", "undo", "--yes"}, slot...)...)
 			f.want(only, 2, "not FIPS-approved", "create", "-r", "age1pq1qqq", "-f", "x.tokar", "swtok")
 			if c.hpke {
 				f.want(only, 0, "authentic", "verify", "-i", "h.key", "-f", "h.tokar")

@@ -38,6 +38,9 @@ var pages = map[string]prepared{
 	"docs/FIPS.md":           {before: "rm -f *.key *.pub $W/etc/tokar/*"},
 	"docs/JSON.md":           {before: archived},
 	"docs/KEYS.md":           {before: "rm -f *.key *.pub $W/etc/tokar/*"},
+	"docs/MIGRATE.md": {before: migratable, at: map[string]string{
+		"--byte-order": "rm -rf $W/var/lib/opencryptoki/*_MIGRATED",
+	}},
 	"docs/OBJECT-STORAGE.md": {},
 	"docs/REKEY.md":          {before: archived},
 	"docs/INTO.md":           {before: archived + "; cp host7.tokar backup.tokar; printf 01234567 | tee new.pin >user.pin"},
@@ -58,6 +61,15 @@ var pages = map[string]prepared{
 
 // archived makes the archive that pages speak of.
 const archived = "tokar create -q -R restore.key.pub --verifier-file verify.key.pub -f host7.tokar swtok; cp host7.tokar $W/vault"
+
+// migratable makes the configuration that the page speaks of; one token has been
+// migrated by the real pkcstok_migrate.
+const migratable = `export PKCS_APP_STORE=$W/var/lib/opencryptoki
+mkdir -p $W/etc/opencryptoki
+printf 'version v\nslot 3 {\n  stdll = libpkcs11_sw.so\n}\nslot 5 {\n  stdll = libpkcs11_sw.so\n  tokname = migrated\n  tokversion = 3.12\n}\n' >$W/etc/opencryptoki/opencryptoki.conf
+cp -r $TESTDATA/migrated/swtok-old-small-migrated $W/var/lib/opencryptoki/migrated
+chmod -R u+w $W/var/lib/opencryptoki/migrated
+printf 01234567 >user.pin; printf 76543210 >so.pin; chmod 600 *.pin`
 
 // grown makes an archive of a token of several blocks, of which one is damaged, and
 // one of the token before it grew.

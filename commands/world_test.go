@@ -97,7 +97,9 @@ func (w *world) run(t *testing.T, p prepared, steps []step) (all []came) {
 	c.WaitDelay = time.Second
 	c.Dir = filepath.Join(w.dir, "work")
 	must(t, os.Mkdir(c.Dir, 0o700))
-	c.Env = append(os.Environ(), "W="+w.dir, "code=0", "TOKAR_IDENTITY=", "TOKAR_RECIPIENTS_FILE=", "TOKAR_SIGNERS=", "SSH_AUTH_SOCK=",
+	testdata, err := filepath.Abs("../testdata")
+	must(t, err)
+	c.Env = append(os.Environ(), "W="+w.dir, "TESTDATA="+testdata, "code=0", "TOKAR_IDENTITY=", "TOKAR_RECIPIENTS_FILE=", "TOKAR_SIGNERS=", "SSH_AUTH_SOCK=",
 		"HOME="+w.dir, "PKCS_APP_STORE="+filepath.Join(w.dir, "var/lib/opencryptoki"),
 		"PATH="+strings.Join([]string{filepath.Join(w.dir, "bin"), filepath.Join(w.dir, "usr/local/sbin"), os.Getenv("PATH")}, ":"))
 	c.ExtraFiles = []*os.File{tty}
@@ -106,7 +108,7 @@ func (w *world) run(t *testing.T, p prepared, steps []step) (all []came) {
 	c.Stdout, c.Stderr = &printed, &printed
 	must(t, c.Start())
 	go answer(master)
-	err := c.Wait()
+	err = c.Wait()
 	parts := strings.Split(printed.String(), mark)
 	if len(parts) != 2*len(steps)+1 {
 		t.Fatalf("the page stopped: %v\n%s", err, printed.String())

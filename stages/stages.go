@@ -4,6 +4,7 @@
 //	read ⇄ restore      backends' bytes into records, records into a staging place
 //	compare             records with the entries of a token (reverse only)
 //	validate            by the token's kind, either way
+//	recode              into another form of the same token (forward only)
 //	wrap ⇄ unwrap       everything that is not positively public
 //	MAC ⇄ verify MAC    every record
 //	pack ⇄ unpack       records into a block's front and beside; compress the front

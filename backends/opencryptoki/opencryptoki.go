@@ -22,6 +22,8 @@
 //	             hostfiles.go archives it, hostrestore.go compares, hostwrite.go
 //	             writes
 //	staging.go   a token being restored; finish.go makes it durable and swaps
+//	recode.go    the old format into the new, and byte orders; undo.go takes it
+//	             back; configuration.go changes opencryptoki.conf with it
 //
 // The facts about the formats were proved on real tokens of releases 3.8.1,
 // 3.23.0 and the head after 3.27.0; comments name upstream's source files.
