@@ -38,7 +38,12 @@ is whole.
 With --config the operands are slot numbers, names or labels of tokens; none
 means every slot's token that is there. What does not fit its slot is named.
 FILE itself goes along, with the configurations of tokens that it names,
-strength.conf, policy.conf and HSM_MK_CHANGE, as one token more.`,
+strength.conf, policy.conf and HSM_MK_CHANGE, as one token more.
+
+A token that programs use is read under their lock, for half a second at a time
+and never while the output waits; what they change meanwhile is read again. A
+program that does not give the lock back in ten seconds is named, and the token
+left out.`,
 		flags: join([]cli.Flag{
 			fileFlag("write the archive to `FILE`; - or none is stdout"),
 			directoryFlag("the operands that follow are in `DIR`"),

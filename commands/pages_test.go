@@ -34,13 +34,16 @@ var pages = map[string]prepared{
 	"docs/CONFIGURATION.md": {at: map[string]string{
 		"tokar x --configuration": "echo '# changed since' >>$W/etc/opencryptoki/opencryptoki.conf; cp -r $W/var/lib/opencryptoki kept; rm -r $W/var/lib/opencryptoki/*",
 	}},
-	"docs/CRON.md":           {},
-	"docs/FIPS.md":           {before: "rm -f *.key *.pub $W/etc/tokar/*"},
-	"docs/JSON.md":           {before: archived},
-	"docs/KEYS.md":           {before: "rm -f *.key *.pub $W/etc/tokar/*"},
+	"docs/CRON.md": {},
+	"docs/FIPS.md": {before: "rm -f *.key *.pub $W/etc/tokar/*"},
+	"docs/JSON.md": {before: archived},
+	"docs/KEYS.md": {before: "rm -f *.key *.pub $W/etc/tokar/*"},
 	"docs/MIGRATE.md": {before: migratable, at: map[string]string{
 		"--byte-order": "rm -rf $W/var/lib/opencryptoki/*_MIGRATED",
 	}},
+	"docs/LIVE.md": {before: "mkdir -p $W/var/lock/opencryptoki/swtok; : >$W/var/lock/opencryptoki/swtok/LCK..swtok"},
+	"docs/TPM.md": {before: "echo 01234567 >user.pin; echo 76543210 >so.pin; chmod 600 *.pin; mkdir -p $W/mnt/pems/root $W/mnt/restored; cp -r " + tpmFixture +
+		" $W/var/lib/opencryptoki/tpm; chmod -R u+w $W/var/lib/opencryptoki/tpm; mv $W/var/lib/opencryptoki/tpm/root/*.pem $W/mnt/pems/root"},
 	"docs/OBJECT-STORAGE.md": {},
 	"docs/REKEY.md":          {before: archived},
 	"docs/INTO.md":           {before: archived + "; cp host7.tokar backup.tokar; printf 01234567 | tee new.pin >user.pin"},
@@ -58,6 +61,8 @@ var pages = map[string]prepared{
 	"docs/SIGN.md":    {},
 	"docs/VERIFY.md":  {before: archived + "; cp host7.tokar monday.tokar; cp host7.tokar tuesday.tokar"},
 }
+
+var tpmFixture, _ = filepath.Abs(fixtures + "/tpmtok-old")
 
 // archived makes the archive that pages speak of.
 const archived = "tokar create -q -R restore.key.pub --verifier-file verify.key.pub -f host7.tokar swtok; cp host7.tokar $W/vault"
