@@ -34,6 +34,8 @@ func TestPeerOpenCryptoki(t *testing.T) {
 		{"same", nil, "done"},
 		{"pins", nil, "done"},
 		{"other", nil, "done"},
+		{"into", nil, "done"},
+		{"reinitialised", nil, "done"},
 		{"inuse", nil, "done"},
 		{"single", nil, "done"},
 		{"names", nil, "done"},

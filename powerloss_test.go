@@ -53,7 +53,7 @@ func TestPowerLoss(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs a tokar of its own, so that -short has nothing new")
 	}
-	for name, s := range restores(t, newRig(t), "swtok new", "swtok over", "swtok single", "newtok single", "swtok over, not kept", "swtok over, two renames", "two over", "swtok repaired", "newtok repaired, state too") {
+	for name, s := range restores(t, newRig(t), "swtok new", "swtok over", "swtok single", "newtok single", "swtok over, not kept", "swtok over, two renames", "two over", "swtok repaired", "newtok repaired, state too", "swtok into") {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := s.disk(t, func(step) bool { return true })

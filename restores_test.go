@@ -35,6 +35,9 @@ func restores(t *testing.T, r *rig, only ...string) map[string]*restore {
 	}
 	kinds["swtok repaired"] = func() *restore { return newRun(t, r, "repair", []string{"swtok"}, spoilt, "swtok") }
 	kinds["newtok repaired, state too"] = func() *restore { return newRun(t, r, "repair", []string{"newtok"}, spoiltWhole, "newtok") }
+	kinds["swtok into"] = func() *restore {
+		return newRun(t, r, "extract", []string{"swtok"}, another, "--into", "swtok", "swtok/00000000")
+	}
 	all := map[string]*restore{}
 	for name, prepare := range kinds {
 		if len(only) > 0 && !slices.Contains(only, name) {
@@ -42,7 +45,7 @@ func restores(t *testing.T, r *rig, only ...string) map[string]*restore {
 		}
 		s := prepare()
 		switch name {
-		case "swtok repaired", "newtok repaired, state too", "newtok new", "newtok over", "two over", "swtok over, two renames":
+		case "swtok into", "swtok repaired", "newtok repaired, state too", "newtok new", "newtok over", "two over", "swtok over, two renames":
 			s.each = 3
 		case "newtok single", "swtok over, not kept":
 			s.each = 2
@@ -136,6 +139,16 @@ func lacking(t *testing.T, token, dir string) {
 	} else if token == "swtok" {
 		t.Fatal("NVTOK.DAT has another next name")
 	}
+}
+
+// another puts a token of the other format in its place. Only public objects go
+// into it in these tests: private ones are others each time.
+func another(t *testing.T, _, dir string) {
+	t.Helper()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	placeFew(t, "newtok", dir)
 }
 
 // spoilt makes of a token one that is damaged: an object is cut, another gone, and

@@ -159,6 +159,10 @@ type Validator interface {
 // itself, and stays as it is in the token.
 const Exists = "exists"
 
+// NotMoved is the kind of a finding on an object that could not be made one of
+// the token that was to take it.
+const NotMoved = "not-moved"
+
 // RestoreOptions say how a token is built, and what may happen to one that
 // stands in its place. The zero value changes nothing that cannot be told to be
 // the same token.

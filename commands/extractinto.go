@@ -101,8 +101,8 @@ func (x *extraction) optionsInto(open stages.OpenOptions) stages.ExtractOptions 
 			return stages.Place{Dir: x.place(t), Name: x.o.as, Wanted: wanted}
 		},
 		Select: func(t *format.Token, r *format.Record) bool {
-			if r.Kind == format.KindState {
-				return true // it opens the objects
+			if r.Kind == format.KindState || r.Kind == format.KindIndex {
+				return true // it opens the objects, and knows their names
 			}
 			wanted := r.Kind == format.KindObject && x.o.sel.entry(t, r)
 			if wanted {

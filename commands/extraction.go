@@ -158,6 +158,9 @@ func (x *extraction) nameOf(t *format.Token) string {
 // found names what could not be set, or what of a token goes or stays.
 func (x *extraction) found(t *format.Token, f format.Finding) {
 	n := notice{Finding: f, token: x.nameOf(t)}
+	if x.o.into != nil && f.Kind == backends.NotMoved {
+		x.objects--
+	}
 	if f.Kind == backends.Exists {
 		x.objects--
 		n.advice.text = "--overwrite replaces it"

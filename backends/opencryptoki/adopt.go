@@ -39,6 +39,7 @@ type adopt struct {
 	held    []*format.Record
 	bytes   int
 	taken   map[string]bool
+	wanted  map[string]bool   // names that objects of the archive have, and may keep
 	given   map[string]string // new names, by the archive's
 	there   map[string]bool   // objects that the token has already
 	secure  int
@@ -64,7 +65,7 @@ func newAdopt(s *staging, m *merge) (*adopt, error) {
 	a := &adopt{
 		m: m, variant: n.Variant(), format: n.Format, came: orderOf(s.token.Property(propByteOrder)),
 		here: map[[sha256.Size]byte]bool{}, next: slices.Clone(nextName(nv)), state: pinState{},
-		taken: map[string]bool{}, given: map[string]string{}, there: map[string]bool{}, failed: map[string]string{},
+		taken: map[string]bool{}, wanted: map[string]bool{}, given: map[string]string{}, there: map[string]bool{}, failed: map[string]string{},
 	}
 	if s.token.Property(propVariant) == tokendata.TPM {
 		a.from = tokendata.ZeroKey(s.token.Property(propFormat))
@@ -187,6 +188,8 @@ func (a *adopt) choose(rs []*format.Record) (put []*format.Record, err error) {
 		switch {
 		case r.Kind == format.KindState:
 			more, err = a.learn(r)
+		case r.Kind == format.KindIndex:
+			a.reserve(r.Data)
 		case r.Kind != format.KindObject:
 		case a.from == nil && a.isPrivate(r):
 			err = a.hold(r)
@@ -203,6 +206,16 @@ func (a *adopt) choose(rs []*format.Record) (put []*format.Record, err error) {
 
 func (a *adopt) isPrivate(r *format.Record) bool {
 	return !r.Absent() && tokendata.ParseObject(r.Data, a.m.s.token.Property(propFormat)).Private
+}
+
+// reserve keeps the archive's names for its own objects, as far as it has no more
+// than a token takes.
+func (a *adopt) reserve(index []byte) {
+	indexLines(index, &findings{}, func(line []byte, _ int) {
+		if len(a.wanted) < 2*maxOfASort && isObjectName(line) {
+			a.wanted[string(line)] = true
+		}
+	})
 }
 
 // learn takes a state file of the archive. With NVTOK.DAT and an MK file the
@@ -364,7 +377,7 @@ func hasBlob(object []byte, order cryptoki.Order) bool {
 // OB and six random characters (object.c).
 func (a *adopt) name(own string) string {
 	name := own
-	for a.taken[name] {
+	for a.taken[name] || name != own && a.wanted[name] {
 		if a.next != nil {
 			name = string(a.next)
 			a.next = afterName(a.next)
@@ -429,7 +442,7 @@ func (a *adopt) finish(found *findings) error {
 		return fmt.Errorf("it would hold %d private and %d public objects, and the library takes %d of each", private, public, maxOfASort)
 	}
 	for _, name := range sorted(a.failed) {
-		found.add(NotMoved, objectPath([]byte(name)), -1, "%s; it is not moved", a.failed[name])
+		found.add(backends.NotMoved, objectPath([]byte(name)), -1, "%s; it is not moved", a.failed[name])
 	}
 	var renamed []string
 	for _, name := range sorted(a.given) {

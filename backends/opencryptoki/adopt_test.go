@@ -32,7 +32,7 @@ func adoptInto(t *testing.T, base string, info *format.Token, records []*format.
 		}
 	}()
 	for _, r := range records {
-		if r.Kind == format.KindObject || r.Kind == format.KindState {
+		if r.Kind == format.KindObject || r.Kind == format.KindState || r.Kind == format.KindIndex {
 			if err := s.Put(ctx, []*format.Record{r}); err != nil {
 				return nil, notes, err
 			}

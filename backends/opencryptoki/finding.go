@@ -117,8 +117,6 @@ const (
 	Unjudged = "unjudged"
 	// Unmended: a damaged state file, which the archive's need not fit.
 	Unmended = "unmended"
-	// NotMoved: an object could not be made one of the token that was to take it.
-	NotMoved = "not-moved"
 	// Incomplete: the archive lost some of the token.
 	Incomplete = "incomplete"
 
