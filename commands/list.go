@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -30,9 +31,13 @@ there is an access control list, owner, group, time and attributes, and opens
 every payload for it, and says when and where the archive was made; --json shows
 lists, SELinux labels and whole values too; with a restore key and PINs of then it
 shows class, key type, label and id of private objects. A verifier's key does not show what
-is wrapped: such fields are question marks.`,
+is wrapped: such fields are question marks. With -C DIR and a restore key it is
+said of each token that stands in DIR too whether its PINs are those of the
+archive, were changed since, or belong to another master key; for that the
+archive, which is a file then, is read a second time, whole.`,
 		flags: join([]cli.Flag{
 			fileFlag("read the archive from `FILE`; - or none is stdin"),
+			directoryFlag("say how the PINs of the tokens in `DIR` stand to those of the archive"),
 		}, identityFlags(), signersFlags(), pinFlags(), selectionFlags(), []cli.Flag{jobsFlag(), progressFlag()}, reportFlags()),
 		run: func(s *session, c *cli.Context) error {
 			o, err := listOptionsOf(s, c)
@@ -50,6 +55,7 @@ type listOptions struct {
 	openOptions
 	sel  *selection
 	pins *pins
+	dir  string // of the tokens that stand somewhere; empty: nobody asks
 }
 
 func listOptionsOf(s *session, c *cli.Context) (o listOptions, err error) {
@@ -64,6 +70,13 @@ func listOptionsOf(s *session, c *cli.Context) (o listOptions, err error) {
 	}
 	if o.pins.given() && !s.report.verbose {
 		return o, usagef(s.name, "what a PIN shows is listed with -v")
+	}
+	for _, p := range o.sel.wanted {
+		o.dir = cmp.Or(o.dir, p.dir)
+	}
+	o.dir = cmp.Or(o.dir, s.dir)
+	if _, numbered := descriptor(c.String("file")); o.dir != "" && (c.String("file") == "" || c.String("file") == "-" || numbered) {
+		return o, usagef(s.name, "with -C the archive is read twice: give a file with -f")
 	}
 	o.openOptions, err = openOptionsOf(s, c)
 	return o, err
@@ -113,7 +126,44 @@ func list(ctx context.Context, s *session, o listOptions) error {
 		s.tellSigner(sum)
 	}
 	o.pins.unused()
-	return o.sel.missed(s.report)
+	if err := o.sel.missed(s.report); err != nil || o.dir == "" {
+		return err
+	}
+	if !sum.Restores {
+		s.report.warn("how the PINs in %s stand to those of the archive takes a restore key", quote(o.dir))
+		return nil
+	}
+	return relate(ctx, s, o)
+}
+
+// relate says of each token that stands in a directory too how its PINs stand to
+// those of the archive.
+func relate(ctx context.Context, s *session, o listOptions) error {
+	in, err := s.openArchive(o.file)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	_, err = stages.Compare(ctx, in.Reader, stages.CompareOptions{
+		OpenOptions: o.engine(),
+		Backend:     all.ByKind,
+		Place: func(t *format.Token) stages.Place {
+			_, wanted := o.sel.token(t)
+			return stages.Place{Dir: o.dir, Whole: true, Wanted: wanted}
+		},
+		Select: func(*format.Token, *format.Record) bool { return false },
+		Compared: func(c *stages.Compared) error {
+			words := c.Words
+			if c.Err != nil && !errors.Is(c.Err, stages.ErrNoToken) {
+				words = []string{"how its PINs stand to those of the archive cannot be told: " + c.Err.Error()}
+			}
+			for _, w := range words {
+				s.report.note(c.Archived.Name.String(), w)
+			}
+			return nil
+		},
+	})
+	return in.explain(err)
 }
 
 type lister struct {

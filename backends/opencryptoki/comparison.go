@@ -203,11 +203,22 @@ func (c *comparison) Words() []string {
 	case samePINs:
 		return []string{"the PINs are those of the archive"}
 	case otherToken:
-		return []string{"another token than the archive's: " + why}
+		words := []string{"another token than the archive's: " + why}
+		if c.againKin() {
+			words = append(words, "its label and kind are those of the archive's: it was initialised again since, with another master key, and its PINs open nothing that the archive holds")
+		}
+		return words
 	case unknownKin:
 		return append([]string{"whether it is the archive's token cannot be told without a PIN: " + why}, c.pins()...)
 	}
 	return append([]string{"the same token as the archive's: " + why}, c.pins()...)
+}
+
+// againKin says of another token whether all but the master key speaks for its
+// being the archive's, initialised again.
+func (c *comparison) againKin() bool {
+	a, b := tokendata.ParseNVTOK(c.archived[nvtokName]), tokendata.ParseNVTOK(c.live[nvtokName])
+	return a.Format != tokendata.Unknown && a.Format == b.Format && a.Variant() == b.Variant() && a.Label == b.Label && a.Serial == b.Serial
 }
 
 // Close forgets what was learned.
