@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,8 @@ func (m *migrating) present(ctx context.Context) (list []*chosen, err error) {
 		switch {
 		case err != nil:
 			return nil, err
+		case !ok && holdsFiles(t.path):
+			return nil, fmt.Errorf("slot %d: what is in %s is not known as a token: it has no NVTOK.DAT, or a name that copies of tokens have; restore it from an archive, or move it away", t.Number, quote(t.path))
 		case !ok && len(m.o.slots) > 0:
 			return nil, fmt.Errorf("slot %d: there is no token in %s", t.Number, quote(t.path))
 		case !ok:
@@ -68,6 +71,18 @@ func (m *migrating) present(ctx context.Context) (list []*chosen, err error) {
 		return nil, fmt.Errorf("none of the slots has a token: the directory is %s, or say another with --datastore", quote(m.base()))
 	}
 	return list, m.o.pins.check(names)
+}
+
+// holdsFiles says whether there is more at path than directories, which packages
+// make for every token.
+func holdsFiles(path string) bool {
+	err := filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			err = fs.ErrExist
+		}
+		return err
+	})
+	return err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 
 // agree asks once whether it shall be done.
