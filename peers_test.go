@@ -30,6 +30,7 @@ func TestPeerOpenCryptoki(t *testing.T) {
 		{"fixture", []string{fixture}, "done"},
 		{"damaged", []string{fixture}, "done"},
 		{"salvage", []string{fixture}, "done"},
+		{"hidden", []string{fixture}, "done"},
 		{"segment", nil, "done"},
 		{"same", nil, "done"},
 		{"pins", nil, "done"},

@@ -39,8 +39,14 @@ func (s *session) unlocked(t *format.Token, found []format.Finding, err error, a
 		entry, _ := entryOf(f)
 		s.report.tell(notice{Finding: f, token: name, entry: entry, advice: advise(f)})
 	}
-	if err != nil {
-		s.report.plain(wrongPIN, name, err.Error()+"; what it alone opens was not checked; no try was counted")
+	each := []error{err}
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		each = all.Unwrap()
+	}
+	for _, err := range each {
+		if err != nil {
+			s.report.plain(wrongPIN, name, err.Error()+"; what it alone opens was not checked; no try was counted")
+		}
 	}
 }
 

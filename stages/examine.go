@@ -3,6 +3,7 @@ package stages
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"tokar/backends"
@@ -204,7 +205,8 @@ func (s *safe) examine(b *Batch, i int) (marked bool) {
 		}
 		b.contents[i] = c
 	}
-	if len(found) == 0 {
+	found = slices.DeleteFunc(found, func(f format.Finding) bool { return slices.Contains(r.Details.Findings, f) })
+	if len(found) == 0 { // or the archive says it already
 		return false
 	}
 	marked = r.Flags&format.Damaged == 0

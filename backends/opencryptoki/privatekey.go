@@ -8,8 +8,17 @@ import (
 	"math/big"
 )
 
+// maxRSA bounds the numbers that are reckoned with, to 8192 bits.
+const maxRSA = 1 << 10
+
 // judgeRSA checks what an RSA private key has of its parts against each other.
 func (s *secretParts) judgeRSA(p *report) {
+	for _, a := range []attribute{s.modulus, s.exponent, s.d, s.prime1, s.prime2, s.exp1, s.exp2, s.inverse} {
+		if len(a.value) > maxRSA {
+			p.add(Key, -1, "an RSA key with a number of %d bytes", len(a.value))
+			return
+		}
+	}
 	var numbers []*big.Int
 	defer func() {
 		for _, n := range numbers {
