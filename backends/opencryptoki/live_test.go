@@ -218,6 +218,7 @@ func TestReadInSlices(t *testing.T) {
 			ended++
 			list = list[:5*ended]
 			_, err = tok.pass(t.Context(), func() ([]backends.Entry, error) { return list, nil })
+			check(t, err)
 			check(t, os.WriteFile(loc.Real+"/TOK_OBJ/00000000", fmt.Appendf(nil, "written %d times", ended), 0o600))
 			return nil, errFull // … and count for nothing
 		}
