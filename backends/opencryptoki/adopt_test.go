@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -243,5 +244,36 @@ func TestAdoptSuperseded(t *testing.T) {
 	}
 	if index := string(read(t, base+"/swtok", indexPath)); strings.Count(index, string(gone.Name)) != 0 {
 		t.Errorf("%s is listed", gone.Name)
+	}
+}
+
+// More objects than the library takes of a token are refused.
+func TestAdoptTooMany(t *testing.T) {
+	const from, into = fixtureDir + "/swtok-old-small", fixtureDir + "/swtok-new-small"
+	base := stand(t, into)
+	info, records := readToken(t, from)
+	info.Name = format.NameOf("swtok")
+	var public *format.Record
+	for _, r := range records {
+		if r.Kind == format.KindObject && r.Flags&format.Private == 0 {
+			public = r
+			break
+		}
+	}
+	var many []*format.Record
+	for i := range maxOfASort {
+		r := *public
+		name := fmt.Sprintf("ZZ%06d", i)
+		r.Data = bytes.Replace(r.Data, public.Name, []byte(name), 1)
+		r.Name, r.Seq = format.Name(name), uint64(len(many)+1)
+		many = append(many, &r)
+	}
+	before := files(t, base+"/swtok")
+	_, _, err := adoptInto(t, base, info, many, backends.RestoreOptions{})
+	if err == nil || !strings.Contains(err.Error(), "the library takes 2048 of each") {
+		t.Error(err)
+	}
+	if !maps.Equal(before, files(t, base+"/swtok")) {
+		t.Error("touched")
 	}
 }

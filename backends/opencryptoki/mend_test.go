@@ -411,3 +411,85 @@ func TestMendMeanwhile(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What an index lost comes back: of the archive's objects and of those that were
+// added since, and a link in an object's place gives way to the object.
+func TestMendIndex(t *testing.T) {
+	const tok = fixtureDir + "/swtok-old-small"
+	names := strings.Fields(string(read(t, tok, indexPath)))
+	added := func(base string) {
+		b := read(t, tok, "TOK_OBJ/"+names[0])
+		check(t, os.WriteFile(base+"/swtok/TOK_OBJ/H0000000", bytes.Replace(b, []byte(names[0]), []byte("H0000000"), 1), 0o660))
+	}
+	for name, c := range map[string]struct {
+		change func(base string)
+		more   string // at the end of the index, beyond the archive's
+	}{
+		"cut in a line": {func(base string) {
+			added(base)
+			rewrite(t, base+"/swtok/"+indexPath, cut(40))
+		}, "H0000000\n"},
+		"of no bytes": {func(base string) {
+			added(base)
+			rewrite(t, base+"/swtok/"+indexPath, cut(0))
+		}, "H0000000\n"},
+		"gone, with an object": {func(base string) {
+			check(t, os.Remove(base+"/swtok/"+indexPath))
+			check(t, os.Remove(base+"/swtok/TOK_OBJ/"+names[3]))
+		}, ""},
+		"a link for an object": {func(base string) {
+			path := base + "/swtok/TOK_OBJ/" + names[1]
+			check(t, os.Rename(path, base+"/swtok/aside"))
+			check(t, os.Symlink("../aside", path))
+			check(t, os.Remove(base+"/swtok/aside"))
+		}, ""},
+		"no TOK_OBJ": {func(base string) { check(t, os.RemoveAll(base+"/swtok/TOK_OBJ")) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := stand(t, tok)
+			c.change(base)
+			got, err := mendToken(t, base, tok, backends.RestoreOptions{})
+			check(t, err)
+			if len(got.found) > 0 || len(got.Entries) == 0 {
+				t.Errorf("told: %v", got)
+			}
+			now, want := files(t, base+"/swtok"), files(t, tok)
+			want[indexPath] += c.more
+			if c.more != "" {
+				want["TOK_OBJ/H0000000"] = now["TOK_OBJ/H0000000"]
+				now[nvtokName], want[nvtokName] = "", "" // its next name is later
+			}
+			if !maps.Equal(now, want) {
+				t.Errorf("not as it was: %s\n%q", parted(now, want), now[indexPath])
+			}
+		})
+	}
+}
+
+// A token without objects, one that was emptied on purpose, and a TPM token.
+func TestMendOthers(t *testing.T) {
+	const tok, tpm = fixtureDir + "/swtok-old-small", fixtureDir + "/tpmtok-old"
+	base := stand(t, tok)
+	for _, e := range list(t, base+"/swtok/TOK_OBJ") {
+		check(t, os.Remove(base+"/swtok/TOK_OBJ/"+e))
+	}
+	before := stats(t, base+"/swtok")
+	got, err := mendToken(t, base, tok, backends.RestoreOptions{})
+	check(t, err)
+	if len(got.Entries) > 0 || len(got.found) > 0 || len(got.Deleted) != 17 || !maps.Equal(before, stats(t, base+"/swtok")) {
+		t.Errorf("emptied: %v", got)
+	}
+
+	base = stand(t, tpm)
+	private := newPrivate(t, tpm)
+	rewrite(t, base+"/swtok/TOK_OBJ/"+private, flip(60, 1))
+	rewrite(t, base+"/swtok/NVTOK.DAT", cut(100))
+	got, err = mendToken(t, base, tpm, backends.RestoreOptions{})
+	check(t, err)
+	if len(got.Entries) != 2 || len(got.found) > 0 {
+		t.Errorf("TPM: %v", got)
+	}
+	if now := files(t, base+"/swtok"); !maps.Equal(now, files(t, tpm)) {
+		t.Errorf("TPM: %s", parted(now, files(t, tpm)))
+	}
+}
