@@ -35,7 +35,7 @@ var exitMeanings = [...]string{
 	exitFailed:   "failed, nothing changed",
 	exitPartway:  "stopped part-way, the message says where",
 	exitBusy:     "busy, try again",
-	exitSecret:   "key, passphrase or signer refused",
+	exitSecret:   "key, passphrase, PIN or signer refused",
 	exitArchive:  "archive damaged or not authentic",
 }
 

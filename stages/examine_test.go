@@ -174,7 +174,9 @@ func TestExamined(t *testing.T) {
 					t.Errorf("a PIN stays in memory")
 				}
 			}
-			isBroken := func(l string) bool { return strings.HasPrefix(l, "one/00000007 ") && strings.HasSuffix(l, " unopenable") }
+			isBroken := func(l string) bool {
+				return strings.HasPrefix(l, "one/00000007 ") && strings.HasSuffix(l, " unopenable")
+			}
 			if slices.ContainsFunc(lines["check"], isBroken) != (pin == "1234") {
 				t.Errorf("%s: the broken object was not named, or without its PIN", pin)
 			}
