@@ -231,7 +231,7 @@ func TestKilledMigration(t *testing.T) {
 			t.Parallel()
 			m := newMoving(t, r, undoes)
 			if !undoes && !*long { // each run derives four keys from PINs
-				m.each = 3
+				m.each = 5
 			}
 			points, news, n := 0, 0, 1
 			for ; ; n += m.each {
@@ -248,7 +248,7 @@ func TestKilledMigration(t *testing.T) {
 				if token, _ := m.stands(t, dir); token == "new" {
 					news++
 				}
-				m.recovers(t, dir, points%3 == 0 || *long)
+				m.recovers(t, dir, points%5 == 0 || *long)
 				if t.Failed() {
 					t.Fatalf("killed at %d, %s %s", n, o.Call, o.Path)
 				}
@@ -275,9 +275,12 @@ func TestMigrationFaults(t *testing.T) {
 			m := newMoving(t, r, undoes)
 			all := 0
 			for i, f := range faults {
-				each := f.each
+				each := 2 * f.each
+				if *long {
+					each = 1
+				}
 				if !undoes && !*long {
-					each = []int{9, 11, 23, 23, 41, 41, 41, 29}[i]
+					each = []int{19, 23, 41, 43, 61, 61, 61, 47}[i]
 				}
 				for n := 1; m.fails(t, f, n); n += each {
 					all++
@@ -312,7 +315,7 @@ func (m *moving) fails(t *testing.T, f fault, n int) bool {
 		t.Error("the cause is not told")
 	}
 	if o.Exit > 1 && !t.Failed() {
-		m.recovers(t, dir, n%2 == 0)
+		m.recovers(t, dir, n%5 == 0)
 	}
 	if t.Failed() {
 		t.Fatalf("%s (ever: %v) at %d, %s %s: exit code %d: %s", unix.ErrnoName(f.errno), f.ever, n, o.Call, o.Path, o.Exit, o.stderr)
