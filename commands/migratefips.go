@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -155,7 +156,7 @@ func (m *migrating) open(ctx context.Context, t *chosen) (err error) {
 // pin gives a PIN: from the command line, from a flag's source, or asked for.
 func (m *migrating) pin(token string, so bool) ([]byte, error) {
 	if pin := m.o.literal[so]; pin != nil {
-		return []byte(string(pin)), nil
+		return bytes.Clone(pin), nil
 	}
 	flag, what := "pin", "the user PIN"
 	if so {
