@@ -107,7 +107,7 @@ func TestDamagedKeyFile(t *testing.T) {
 			if _, err := User.Open(w.nvtok, b, w.PIN[User.KeyFile]); !errors.Is(err, ErrDamaged) || errors.Is(err, ErrPIN) {
 				t.Errorf("%s: byte %d of MK_USER changed: %v", w.dir, at, err)
 			}
-			if w.nvtok != nil && len(w.nvtok) == NVTOKNew && at > 2 {
+			if len(w.nvtok) == NVTOKNew && at > 2 {
 				break // each takes a tenth of a second
 			}
 		}
