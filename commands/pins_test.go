@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/urfave/cli/v2"
@@ -78,5 +79,39 @@ func TestEmptyPIN(t *testing.T) {
 		if l, err := p.of("swtok"); codeOf(err) != exitFailed || l.Given() {
 			t.Errorf("%d bytes: %v", len(text), err)
 		}
+	}
+}
+
+// TestPINPrompt: each flag is asked for once, before the work, and what is typed
+// is not shown.
+func TestPINPrompt(t *testing.T) {
+	dir, tokar := begin(t)
+	master, tty := pseudoTerminal(t)
+	for _, name := range []string{"one", "two"} {
+		must(t, copyToken(filepath.Join(fixtures, "swtok-old-small"), filepath.Join(dir, name)))
+	}
+	c := tokar("check", "--pin", "prompt", "--so-pin", "two=prompt", "one", "two")
+	c.ExtraFiles = []*os.File{tty}
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 3}
+	var told strings.Builder
+	c.Stderr = &told
+	must(t, c.Start())
+	shown := ""
+	for _, answer := range []struct{ question, typed string }{
+		{"Enter the SO PIN of two: ", "76543210\n"}, {"Enter the user PIN: ", "01234567\n"},
+	} {
+		for b := make([]byte, 256); !strings.HasSuffix(shown, answer.question); {
+			n, err := master.Read(b)
+			must(t, err)
+			shown += string(b[:n])
+		}
+		_, err := master.WriteString(answer.typed)
+		must(t, err)
+	}
+	if err := c.Wait(); err != nil || !strings.Contains(told.String(), "(20 private objects opened)") {
+		t.Errorf("%v, %s", err, told.String())
+	}
+	if text := shown + told.String(); strings.Contains(text, "01234567") || strings.Contains(text, "76543210") {
+		t.Errorf("PINs are shown: %s", text)
 	}
 }

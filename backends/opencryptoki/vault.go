@@ -66,11 +66,15 @@ func (v *vault) Learn(r *format.Record) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.opened && !bytes.Equal(v.state[name], r.Data) {
+	data := r.Data[:min(len(r.Data), maxState+1)] // more is no state, however much
+	if v.opened && !bytes.Equal(v.state[name], data) {
 		v.again = true
 	}
-	v.state[name] = bytes.Clone(r.Data)
+	v.state[name] = bytes.Clone(data)
 }
+
+// maxState is the length of the longest file that is learned.
+const maxState = tokendata.NVTOKNew + tokendata.ICSFRecord
 
 // open opens the master key, once.
 func (v *vault) open() []*tokendata.MasterKey {
