@@ -112,12 +112,13 @@ func TestLockHeld(t *testing.T) {
 
 	brief(t, time.Minute, holdTime)
 	check(t, unix.Flock(int(other.Fd()), unix.LOCK_EX))
+	given := make(chan error, 1)
 	go func() {
 		time.Sleep(50 * time.Millisecond)
-		unix.Flock(int(other.Fd()), unix.LOCK_UN)
+		given <- unix.Flock(int(other.Fd()), unix.LOCK_UN)
 	}()
 	tok, err = Backend{}.Open(t.Context(), loc)
-	check(t, err)
+	check(t, errors.Join(err, <-given))
 	tok.Close()
 	stopped, cancel := context.WithCancel(t.Context())
 	check(t, unix.Flock(int(other.Fd()), unix.LOCK_EX))

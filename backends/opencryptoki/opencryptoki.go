@@ -12,6 +12,9 @@
 //	token.go     a token open for reading: descriptor, directory handles
 //	scan.go      what its directories hold; index.go reads OBJ.IDX
 //	entries.go   the list of entries; read.go one entry; recheck.go what changed
+//	still.go     a token that programs use: read whole under its lock (lock.go,
+//	             hold.go) into memory (kept.go)
+//	pems.go      PEM files of TPM tokens; rootkeys.go opens them with the PINs
 //	xattr.go     access lists (acl.go) and labels (label.go) of what is read
 //	nvtok.go     NVTOK.DAT; tokendata has the formats of all files
 //	validate.go  each kind of entry; content.go, key.go, certificate.go what
@@ -70,6 +73,7 @@ const (
 	propVariant   = "variant"    // Soft, ICA, CCA, EP11, TPM, ICSF or unknown
 	propMigrated  = "migrated"   // yes: pkcstok_migrate made it from an old token
 	propParent    = "parent"     // of tpm/USER: mode (octal), owner and group of tpm, by number and name
+	propWritten   = "written "   // and a PEM file's path: when it was last written, and its PIN changed
 
 	migratedWord = "yes"
 )

@@ -160,7 +160,7 @@ func (t *token) judgePEMs() {
 			found = true
 			s := t.stampOfTime(e)
 			t.info.Properties = append(t.info.Properties, format.Property{
-				Key:   "written " + e.Name.String(),
+				Key:   propWritten + e.Name.String(),
 				Value: stampText(s) + "; " + h.role.Name + " " + stampText(leaf.private),
 			})
 			if made && leaf.private-leaf.public > togetherWithin.Nanoseconds() && s != 0 && s < leaf.private {
