@@ -159,6 +159,10 @@ type Validator interface {
 // itself, and stays as it is in the token.
 const Exists = "exists"
 
+// Unmended is the kind of a finding on a damaged state file that the archive's
+// need not fit: only the whole PIN state of the archive could be put back.
+const Unmended = "unmended"
+
 // NotMoved is the kind of a finding on an object that could not be made one of
 // the token that was to take it.
 const NotMoved = "not-moved"

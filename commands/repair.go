@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokar/backends"
+	"tokar/backends/all"
 	"tokar/format"
 	"tokar/stages"
 )
@@ -180,6 +181,7 @@ func (x *repairing) options() stages.ExtractOptions {
 	o.Select = func(*format.Token, *format.Record) bool { return true }
 	o.Left = nil
 	o.Mended = x.mended
+	o.Finding = x.remains
 	o.Committed = func(t *format.Token, dir string) {}
 	o.Logins = func(t *format.Token) (backends.Logins, error) {
 		l, err := x.pins.of(t.Name.String())
@@ -229,13 +231,36 @@ func (x *repairing) mended(t *format.Token, m backends.Mended) {
 	}
 }
 
+// remains tells of what is not put right; where only the whole PIN state could be,
+// with the command for that.
+func (x *repairing) remains(t *format.Token, f format.Finding) {
+	if f.Kind != backends.Unmended {
+		x.found(t, f)
+		return
+	}
+	b, err := all.ByKind(t.Kind)
+	if err != nil {
+		return // it was restored by one
+	}
+	to := x.restore(t).of(t.Name.String(), "", format.KindState)
+	x.report.tell(notice{
+		Finding: f, token: x.nameOf(t),
+		advice: advice{text: "what to do: " + b.Advice(f.Kind) + ": " + to.command([]string{to.operand})},
+	})
+}
+
 // bringBack is the command that restores an object.
 func (x *repairing) bringBack(t *format.Token, object string) string {
+	return x.restore(t).command([]string{patternOf(t.Name.String() + "/" + object)})
+}
+
+// restore is the command that restores a token, but for what of it.
+func (x *repairing) restore(t *format.Token) restore {
 	to := restore{key: x.o.key, dir: cmp.Or(x.place(t), "."), as: x.o.as.String()}
 	if n, numbered := descriptor(x.o.file); x.o.file != "" && x.o.file != "-" && !(numbered && n == 0) {
 		to.file = x.o.file
 	}
-	return to.command([]string{patternOf(t.Name.String() + "/" + object)})
+	return to
 }
 
 // someNames are the first of a list of names, with its length.

@@ -442,7 +442,7 @@ func (a *adopt) finish(found *findings) error {
 		return fmt.Errorf("it would hold %d private and %d public objects, and the library takes %d of each", private, public, maxOfASort)
 	}
 	for _, name := range sorted(a.failed) {
-		found.add(backends.NotMoved, objectPath([]byte(name)), -1, "%s; it is not moved", a.failed[name])
+		found.add(NotMoved, objectPath([]byte(name)), -1, "%s; it is not moved", a.failed[name])
 	}
 	var renamed []string
 	for _, name := range sorted(a.given) {

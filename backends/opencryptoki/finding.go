@@ -3,6 +3,7 @@ package opencryptoki
 import (
 	"fmt"
 
+	"tokar/backends"
 	"tokar/format"
 )
 
@@ -116,7 +117,9 @@ const (
 	// nobody can tell whether it is sound.
 	Unjudged = "unjudged"
 	// Unmended: a damaged state file, which the archive's need not fit.
-	Unmended = "unmended"
+	Unmended = backends.Unmended
+	// NotMoved: an object could not be made one of the token that was to take it.
+	NotMoved = backends.NotMoved
 	// Incomplete: the archive lost some of the token.
 	Incomplete = "incomplete"
 
