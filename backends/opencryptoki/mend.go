@@ -349,15 +349,16 @@ func (n *mend) settle(found *findings) error {
 	return n.allowed()
 }
 
-// allowed refuses another token, and where it cannot be told, what no PIN of
-// today would open.
+// allowed refuses another token, and where it cannot be told, all but mending of
+// OBJ.IDX: tokens of two machines have objects of one name, and a public one that
+// is damaged is nearer to what it was than a sound one of somebody else's.
 func (n *mend) allowed() error {
 	if n.proved && n.key != nil {
 		return nil
 	}
 	needs := len(n.state) > 0
 	for _, c := range n.m.chosen {
-		needs = needs || c.put && c.private
+		needs = needs || c.put
 	}
 	switch kin, why := n.m.s.same.kinship(); {
 	case kin == otherToken:

@@ -366,16 +366,23 @@ func TestMendRefused(t *testing.T) {
 		newTok = fixtureDir + "/swtok-new-small"
 	)
 	wrong := backends.Logins{User: []byte("00000000")}
+	// A token whose PINs and master key are others, so that nothing shows that it
+	// is not the archive's, has a damaged public object of a name of the archive's.
+	changed := backends.Logins{User: []byte("11112222")}
+	twins := stand(t, pinsDir+"/swtok-old", pinsDir+"/swtok-old-userpin-changed", pinsDir+"/swtok-old-sopin-changed")
+	rewrite(t, twins+"/swtok/TOK_OBJ/00000000", cut(20))
 	for name, c := range map[string]struct {
 		base string
 		from string
 		o    backends.RestoreOptions
 		err  error
 	}{
-		"another format":     {stand(t, newTok), tok, backends.RestoreOptions{}, backends.ErrOther},
-		"another master key": {stand(t, pinsDir+"/swtok-old"), tok, backends.RestoreOptions{}, backends.ErrOther},
-		"a wrong PIN":        {stand(t, tok), tok, backends.RestoreOptions{Logins: wrong}, backends.ErrPIN},
-		"no token":           {stand(t), tok, backends.RestoreOptions{}, backends.ErrNoToken},
+		"another format":      {stand(t, newTok), tok, backends.RestoreOptions{}, backends.ErrOther},
+		"another master key":  {stand(t, pinsDir+"/swtok-old"), tok, backends.RestoreOptions{}, backends.ErrOther},
+		"perhaps another":     {twins, tok, backends.RestoreOptions{}, backends.ErrUnknown},
+		"a PIN shows nothing": {twins, tok, backends.RestoreOptions{Logins: changed}, backends.ErrUnknown},
+		"a wrong PIN":         {stand(t, tok), tok, backends.RestoreOptions{Logins: wrong}, backends.ErrPIN},
+		"no token":            {stand(t), tok, backends.RestoreOptions{}, backends.ErrNoToken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := files(t, c.base)
