@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -414,4 +415,80 @@ func (m *moving) survives(st state, exact string, done bool) error {
 		}
 	}
 	return fmt.Errorf("the old token is nowhere")
+}
+
+// TestSwappedMigration puts a symbolic link in the place of a directory or file
+// while tokar migrates, or takes that back: nothing is read or written through it.
+// The token's own name may be a link, if the operator made it; another's is not
+// followed.
+func TestSwappedMigration(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs a tokar of its own, so that -short has nothing new")
+	}
+	r := newRig(t)
+	for name, undoes := range map[string]bool{"fips": false, "undo": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMoving(t, r, undoes)
+			places := []string{"tok/swtok/TOK_OBJ", "tok/swtok/NVTOK.DAT", "tok/swtok_PKCSTOK_MIGRATE_TMP", "tok/.swtok.tokar-new", "conf", ".conf.tokar-new"}
+			each := 90
+			if undoes {
+				places, each = append(places, "tok/swtok_BAK", "tok/swtok_BAK/TOK_OBJ", "tok/swtok_MIGRATED"), 9
+			} else {
+				places = append(places, "tok/swtok_PKCSTOK_MIGRATE_TMP/new", "tok/swtok_PKCSTOK_MIGRATE_TMP/new/TOK_OBJ")
+			}
+			if *long {
+				each = 1
+			}
+			points := 0
+			for i, place := range places {
+				for n := 1 + i*each/len(places); m.swapped(t, place, n); n += each {
+					points++
+				}
+			}
+			t.Logf("counted: swapped at %d points", points)
+			if points < 15 {
+				t.Error("too few")
+			}
+			m.othersLink(t)
+		})
+	}
+}
+
+// othersLink has a member of the token's group put a link in its place.
+func (m *moving) othersLink(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return // who else would make one
+	}
+	dir := m.fresh(t)
+	c := newCanary(t, dir+".canary")
+	link := dir + "/tok/swtok"
+	if err := errors.Join(os.Rename(link, dir+"/moved"), os.Symlink(c.dir, link), os.Lchown(link, 4711, 4711)); err != nil {
+		t.Fatal(err)
+	}
+	o := m.undisturbed(t, m.args(dir))
+	c.unread(t)
+	c.unchanged(t)
+	if o.Exit != 3 || !strings.Contains(o.stderr, "a link that user 4711 made: it is not followed") {
+		t.Errorf("exit code %d: %s", o.Exit, o.stderr)
+	}
+}
+
+func (m *moving) swapped(t *testing.T, place string, n int) bool {
+	dir := m.fresh(t)
+	c := newCanary(t, dir+".canary")
+	defer os.RemoveAll(dir)
+	defer os.RemoveAll(c.dir)
+	link := fmt.Sprintf("cd '%s' && { mv '%s' moved 2>/dev/null || :; } && ln -s '%s' '%s' 2>/dev/null || :", dir, place, c.dir, place)
+	o := m.run(t, dir, at(n, "-exec", link), m.args(dir)...)
+	c.unread(t)
+	c.unchanged(t)
+	if o.Exit < 0 {
+		t.Errorf("exit code %d", o.Exit)
+	}
+	if t.Failed() {
+		t.Fatalf("%s swapped at %d, %s %s: exit code %d: %s", place, n, o.Call, o.Path, o.Exit, o.stderr)
+	}
+	return o.Fired
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -272,6 +273,9 @@ func (m *migrating) choose() (err error) {
 			path = filepath.Clean(m.o.datastore)
 		}
 		if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSymlink != 0 {
+			if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+				return fmt.Errorf("%s is a link that user %d made: it is not followed; look what it is, then remove it", quote(path), st.Uid)
+			}
 			path = realPath(path) // beside which all that a migration keeps is
 		}
 		if other := sharing(slots, slot); other >= 0 && slot.Migrates && m.o.what != "" {
