@@ -205,7 +205,7 @@ func (c *comparison) Words() []string {
 	case otherToken:
 		words := []string{"another token than the archive's: " + why}
 		if c.againKin() {
-			words = append(words, "its label and kind are those of the archive's: it was initialised again since, with another master key, and its PINs open nothing that the archive holds")
+			words = append(words, "its label and kind are those of the archive's: it was probably initialised again since, with another master key, and its PINs open nothing that the archive holds")
 		}
 		return words
 	case unknownKin:

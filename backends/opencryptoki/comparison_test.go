@@ -38,6 +38,7 @@ func TestWords(t *testing.T) {
 		same      = "the PINs are those of the archive"
 		sameToken = "the same token as the archive's: "
 		other     = "another token than the archive's: "
+		again     = "its label and kind are those of the archive's: it was probably initialised again since, with another master key, and its PINs open nothing that the archive holds"
 		untold    = "whether it is the archive's token cannot be told without a PIN: "
 		oldKey    = sameToken + "it holds a private object of the archive under the same master key; "
 		pins      = "the SO PIN is that of the archive; the user PIN is that of the archive"
@@ -69,7 +70,7 @@ func TestWords(t *testing.T) {
 		{"both PINs changed, old", older, pinsDir + "/swtok-old-sopin-changed", nil, oldKey + "the SO PIN is not that of the archive; the user PIN is not that of the archive"},
 		{"both PINs changed, new", newTok, pinsDir + "/swtok-new-small-sopin-changed", nil, oldKey + "the SO PIN was set anew since, perhaps to the same; the user PIN was set anew since, perhaps to the same"},
 		{"TPM PIN changed", tpm, pinsDir + "/tpmtok-old-userpin-changed", nil, sameToken + "it holds a key of the archive that a PIN protects; the PINs are not those of the archive: a TPM token keeps them in its key objects, and these differ"},
-		{"other master keys", oldTok, oldTok, func(dir string) { otherKeys(dir); noObjects(dir) }, other + "the user PIN is the same and the master key in MK_USER is not"},
+		{"other master keys", oldTok, oldTok, func(dir string) { otherKeys(dir); noObjects(dir) }, other + "the user PIN is the same and the master key in MK_USER is not; " + again},
 		{"what points both ways", newTok, newTok, otherKeys, untold + "it holds a private object of the archive under the same master key, but the user PIN is the same and the master key in MK_USER is not; " + pins},
 		{"nothing in common", oldTok, oldTok, func(dir string) {
 			noObjects(dir)
