@@ -64,6 +64,9 @@ type UndoOptions struct {
 // ErrKept: what an earlier migration, or its undoing, has kept is still there.
 var ErrKept = errors.New("what an earlier migration kept is there")
 
+// ErrNoneKept: nothing of before a migration is there.
+var ErrNoneKept = errors.New("no migration has kept anything")
+
 // Undone is what became of a token.
 type Undone struct {
 	Done  bool // false: it was put back before

@@ -19,7 +19,7 @@ import (
 func (m *migrating) undo(ctx context.Context) error {
 	var list []target
 	for _, t := range m.targets {
-		if len(m.o.slots) > 0 || m.kept(t) {
+		if len(m.o.slots) > 0 || m.kept(ctx, t) {
 			list = append(list, t)
 		}
 	}
@@ -37,6 +37,11 @@ func (m *migrating) undo(ctx context.Context) error {
 	}
 	var done []string
 	var older []target
+	defer func() {
+		m.summary = summaryOf(&stages.Summary{})
+		m.summary.Generation, m.summary.Restores = nil, nil // there is no archive
+		m.summary.Committed, m.summary.DryRun = done, m.o.dryRun
+	}()
 	for _, t := range list {
 		name := filepath.Base(t.path)
 		put, err := m.backend.Undo(ctx, t.dir, name, backends.UndoOptions{
@@ -76,8 +81,15 @@ func (m *migrating) undo(ctx context.Context) error {
 	return nil
 }
 
-// kept says whether a migration kept a copy of the token.
-func (m *migrating) kept(t target) bool {
-	_, err := os.Lstat(t.path + "_BAK")
-	return err == nil
+// kept says whether there is anything of the token to be put back: a copy that a
+// migration kept, or what the configuration says, where a run was stopped when the
+// old token stood there.
+func (m *migrating) kept(ctx context.Context, t target) bool {
+	if _, err := os.Lstat(t.path + "_BAK"); err == nil {
+		return true
+	}
+	put, err := m.backend.Undo(ctx, t.dir, filepath.Base(t.path), backends.UndoOptions{
+		DryRun: true, Force: true, Note: func(string) {}, Finding: func(format.Finding) {},
+	})
+	return err == nil && (put.Done || put.Older && t.Newest)
 }

@@ -122,7 +122,7 @@ func (u *undo) run(ctx context.Context) (none backends.Undone, err error) {
 	case !kept && here:
 		return u.nothingKept(aside)
 	case !kept:
-		return none, fmt.Errorf("there is no %s, which a migration keeps", u.bak)
+		return none, fmt.Errorf("%w: there is no %s", backends.ErrNoneKept, u.bak)
 	case !here:
 		return none, fmt.Errorf("there is no %s, and %s is there: look yourself what happened, and give it its name back", u.name, u.bak)
 	}
@@ -161,7 +161,7 @@ func (u *undo) nothingKept(aside bool) (none backends.Undone, err error) {
 	}
 	s.close()
 	if s.format == tokendata.New && !aside {
-		return none, fmt.Errorf("there is no %s, which a migration keeps", u.bak)
+		return none, fmt.Errorf("%w: there is no %s", backends.ErrNoneKept, u.bak)
 	}
 	return backends.Undone{Older: s.format == tokendata.Old}, nil
 }
