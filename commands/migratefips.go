@@ -274,13 +274,18 @@ func (m *migrating) move(ctx context.Context, moves []stages.Move, slots []int, 
 	}
 	m.showProgress(m.listed(ctx, inputs, selection{}))
 	var committed []string
-	foreign := 0
+	foreign, kept := 0, 0
 	sum, err := stages.Migrate(ctx, moves, stages.MigrateOptions{
 		Workers: m.o.jobs,
 		DryRun:  m.o.dryRun,
 		Each: m.counted(func(t *format.Token, r *format.Record) {
 			if r.Kind == format.KindForeign {
 				foreign++
+			}
+			for _, f := range r.Details.Findings {
+				if f.Kind == "not-converted" {
+					kept++
+				}
 			}
 			m.archived(t, r)
 		}),
@@ -322,7 +327,10 @@ func (m *migrating) move(ctx context.Context, moves []stages.Move, slots []int, 
 		verb = "recoded"
 	}
 	if m.o.dryRun {
-		verb = "would be " + verb + ", every one of them opens and can be converted"
+		verb = "would be " + verb
+		if kept == 0 {
+			verb += ", every one of them opens and can be converted"
+		}
 	}
 	if configured {
 		m.tellConfiguration("tokversion = 3.12")

@@ -181,7 +181,7 @@ func (r *recoder) unlock(role tokendata.Role, nvtok, pin []byte) error {
 func (r *recoder) Info() *format.Token { return &r.info }
 
 var (
-	errNotTaken = errors.New("it cannot be taken along, and nothing is left behind unsaid; move it away first")
+	errNotTaken = errors.New("it cannot be taken along, and nothing is left behind unsaid; put a file in its place, or move it away if nobody needs it")
 	errMeddled  = fmt.Errorf("%w: it changed while it was read", backends.ErrInUse)
 )
 
@@ -194,6 +194,9 @@ func (r *recoder) Recode(rec *format.Record) (keep bool, err error) {
 	case rec.Flags&format.Vanished != 0:
 		return false, errMeddled
 	case rec.Absent():
+		if why := rec.Details.Findings; len(why) > 0 {
+			return false, fmt.Errorf("%w: %s", errNotTaken, why[0].Message)
+		}
 		return false, errNotTaken
 	case rec.Kind == format.KindState && slices.Contains(pinFiles, name):
 		was, is := r.was[name], r.is[name]
