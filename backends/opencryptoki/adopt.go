@@ -2,7 +2,6 @@ package opencryptoki
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -208,16 +207,6 @@ func (a *adopt) isPrivate(r *format.Record) bool {
 	return !r.Absent() && tokendata.ParseObject(r.Data, a.m.s.token.Property(propFormat)).Private
 }
 
-// reserve keeps the archive's names for its own objects, as far as it has no more
-// than a token takes.
-func (a *adopt) reserve(index []byte) {
-	indexLines(index, &findings{}, func(line []byte, _ int) {
-		if len(a.wanted) < 2*maxOfASort && isObjectName(line) {
-			a.wanted[string(line)] = true
-		}
-	})
-}
-
 // learn takes a state file of the archive. With NVTOK.DAT and an MK file the
 // archive's master key opens, and so what was held.
 func (a *adopt) learn(r *format.Record) (put []*format.Record, err error) {
@@ -372,57 +361,6 @@ func hasBlob(object []byte, order cryptoki.Order) bool {
 	return false
 }
 
-// name gives an object its name: its own, or where that is taken one by the rule
-// of the token that takes it. Up to 3.17 names are counted, since 3.18 they are
-// OB and six random characters (object.c).
-func (a *adopt) name(own string) string {
-	name := own
-	for a.taken[name] || name != own && a.wanted[name] {
-		if a.next != nil {
-			name = string(a.next)
-			a.next = afterName(a.next)
-			continue
-		}
-		name = "OB" + randomName(6)
-	}
-	a.taken[name] = true
-	return name
-}
-
-func randomName(n int) string {
-	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	b := make([]byte, 0, n)
-	for len(b) < n {
-		var one [1]byte
-		rand.Read(one[:])
-		if int(one[0]) < 256/len(letters)*len(letters) {
-			b = append(b, letters[int(one[0])%len(letters)])
-		}
-	}
-	return string(b)
-}
-
-// index is OBJ.IDX of today with the new names after those that are listed, in
-// the archive's order.
-func (a *adopt) index(today, archived []byte) []byte {
-	index := bytes.Clone(today)
-	if n := len(index); n > 0 && index[n-1] != '\n' {
-		index = append(index, '\n')
-	}
-	added := false
-	for line := range bytes.Lines(archived) {
-		now := a.given[string(line[:objectNameLen])]
-		if c := a.m.chosen[now]; c != nil && c.put && c.listed {
-			index = append(append(index, now...), '\n')
-			added = true
-		}
-	}
-	if !added {
-		return today
-	}
-	return index
-}
-
 // finish says what came of the objects, and refuses what the token would not
 // hold.
 func (a *adopt) finish(found *findings) error {
@@ -465,20 +403,4 @@ func (a *adopt) finish(found *findings) error {
 		a.m.s.note("a TPM token's own key objects, which hold its PINs, stay behind: %d", a.pinKeys)
 	}
 	return nil
-}
-
-// firstNames are some of a list.
-func firstNames(names []string) string {
-	list := names[:min(len(names), 2*shownDropped)]
-	text := ""
-	for i, name := range list {
-		if i > 0 {
-			text += ", "
-		}
-		text += name
-	}
-	if len(list) < len(names) {
-		text += ", …"
-	}
-	return text
 }

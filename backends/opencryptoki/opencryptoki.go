@@ -24,7 +24,12 @@
 //	host.go      opencryptoki.conf: tokens by slot, and what does not fit;
 //	             hostfiles.go archives it, hostrestore.go compares, hostwrite.go
 //	             writes
-//	staging.go   a token being restored; finish.go makes it durable and swaps
+//	staging.go   a token being restored; finish.go makes it durable and swaps;
+//	             comparison.go and decide.go: whether it is the same token, and
+//	             whose PINs it keeps; merge.go single objects into one
+//	mend.go      what repair puts right, as mendjudge.go judges it; adopt.go the
+//	             objects of a token with another master key
+//	vault.go     private objects opened with the PINs
 //	recode.go    the old format into the new, and byte orders; undo.go takes it
 //	             back; configuration.go changes opencryptoki.conf with it
 //
