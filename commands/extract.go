@@ -205,6 +205,11 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 	if err := o.checkDirs(ctx); err != nil {
 		return left(err, "nothing was restored")
 	}
+	if o.into != nil {
+		if err := o.into.pins.ready(); err != nil {
+			return left(err, "nothing was restored")
+		}
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	x := &extraction{session: s, o: o, dirs: map[string]string{}, refuse: cancel}

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"strings"
+
 	"github.com/urfave/cli/v2"
 
 	"tokar/backends"
@@ -51,6 +53,7 @@ func intoOf(s *session, c *cli.Context) (*intoOptions, error) {
 			return nil, err
 		}
 	}
+	p.call(name.String(), s.operands)
 	return &intoOptions{name, p}, nil
 }
 
@@ -70,6 +73,24 @@ func runInto(s *session, c *cli.Context, into *intoOptions, err error) error {
 	}
 	into.pins.unused()
 	return nil
+}
+
+// call names the tokens in prompts: the archive's, where one operand means it,
+// and the one that takes the objects.
+func (p *pins) call(into string, operands []operand) {
+	for _, o := range p.from {
+		switch {
+		case strings.HasPrefix(o.flag, "into-"):
+			o.whose = quote(into) + ", which takes the objects"
+		case o.token != "":
+			o.whose = "the archive's " + quote(o.token)
+		case len(operands) == 1 && !operands[0].list:
+			name, _, _ := strings.Cut(operands[0].text, "/")
+			o.whose = "the archive's " + quote(name)
+		default:
+			o.whose = "the archive's token"
+		}
+	}
 }
 
 // target are the PINs of the token that takes the objects.
@@ -97,6 +118,9 @@ func (x *extraction) optionsInto(open stages.OpenOptions) stages.ExtractOptions 
 		OpenOptions: open,
 		Backend:     all.ByKind,
 		Place: func(t *format.Token) stages.Place {
+			if isConfiguration(t) {
+				return stages.Place{}
+			}
 			_, wanted := x.o.sel.token(t)
 			return stages.Place{Dir: x.place(t), Name: x.o.as, Wanted: wanted}
 		},

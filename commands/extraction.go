@@ -182,6 +182,9 @@ func (x *extraction) each(t *format.Token, r *format.Record) {
 	if t == nil || r.Kind == format.KindEndOfToken || !x.wants(t, r) {
 		return
 	}
+	if x.o.into != nil && (isConfiguration(t) || r.Kind != format.KindObject) {
+		return // nothing else is moved
+	}
 	if r.Kind == format.KindToken {
 		x.tokens = append(x.tokens, t)
 	} else if !x.compares(t) {

@@ -33,13 +33,14 @@ type pinSource struct {
 	flag   string // pin or so-pin
 	token  string // empty: of all that have no flag of their own
 	source secretSource
+	whose  string // in prompts, where it is more than the token
 	pin    []byte // once it was read
 	used   bool
 }
 
 // roleNames are what the PINs of the flags are called.
 var roleNames = map[string]string{"pin": "user PIN", "so-pin": "SO PIN",
-	"into-pin": "user PIN of the token that takes the objects", "into-so-pin": "SO PIN of the token that takes the objects"}
+	"into-pin": "user PIN", "into-so-pin": "SO PIN"}
 
 // pinsOf reads the flags. The PINs themselves are read when they are needed.
 func pinsOf(s *session, c *cli.Context) (*pins, error) {
@@ -154,7 +155,9 @@ func (o *pinSource) read(s *session) (err error) {
 		return nil
 	}
 	what := "the " + roleNames[o.flag]
-	if o.token != "" {
+	if o.whose != "" {
+		what += " of " + o.whose
+	} else if o.token != "" {
 		what += " of " + quote(o.token)
 	}
 	if o.pin, err = o.source.readAs(s, what, what, false); err != nil {

@@ -115,3 +115,27 @@ func TestPINPrompt(t *testing.T) {
 		t.Errorf("PINs are shown: %s", text)
 	}
 }
+
+// extract --into asks for the PINs of the archive's token first, and each prompt
+// names its token.
+func TestPINsOfInto(t *testing.T) {
+	for _, c := range []struct {
+		operands []operand
+		token    string
+		want     []string
+	}{
+		{[]operand{{text: "swtok/1*"}}, "", []string{"the user PIN of the archive's swtok", "the user PIN of newtok, which takes the objects"}},
+		{[]operand{{text: "a"}, {text: "b"}}, "", []string{"the user PIN of the archive's token", "the user PIN of newtok, which takes the objects"}},
+		{nil, "old", []string{"the user PIN of the archive's old", "the user PIN of newtok, which takes the objects"}},
+	} {
+		p := &pins{s: &session{}, from: []*pinSource{
+			{flag: "pin", token: c.token, source: "env:NO_SUCH_PIN"}, {flag: "into-pin", source: "env:NO_SUCH_PIN"},
+		}}
+		p.call("newtok", c.operands)
+		for i, want := range c.want {
+			if err := p.from[i].read(p.s); err == nil || !strings.HasPrefix(err.Error(), want+": ") {
+				t.Errorf("%v %q: %v, want %q", c.operands, c.token, err, want)
+			}
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"tokar/backends"
 	"tokar/format"
@@ -129,7 +130,9 @@ func (s *restorer) give(ctx context.Context, t *tokenState, rs []*format.Record)
 	if err != nil {
 		return err
 	}
-	t.touch()
+	if !s.Existing.Into || slices.ContainsFunc(rs, func(r *format.Record) bool { return r.Kind == format.KindObject }) {
+		t.touch() // state and index alone move nothing
+	}
 	return staging.Put(ctx, rs)
 }
 
@@ -159,13 +162,13 @@ func (s *restorer) staging(ctx context.Context, t *tokenState) (backends.Staging
 	if o.Mend {
 		o.Mended = func(m backends.Mended) { s.Mended(t.info, m) }
 	}
-	if s.Logins != nil {
-		if o.Logins, err = s.Logins(t.info); err != nil {
+	if s.From != nil {
+		if o.From, err = s.From(t.info); err != nil {
 			return nil, err
 		}
 	}
-	if s.From != nil {
-		if o.From, err = s.From(t.info); err != nil {
+	if s.Logins != nil {
+		if o.Logins, err = s.Logins(t.info); err != nil {
 			return nil, err
 		}
 	}

@@ -58,8 +58,8 @@ func newAdopt(s *staging, m *merge) (*adopt, error) {
 	if n.Format == tokendata.Unknown {
 		return nil, fmt.Errorf("its NVTOK.DAT is no sound one: %w", backends.ErrNoToken)
 	}
-	if n.ICSF || s.token.Property(propVariant) == tokendata.ICSF {
-		return nil, errors.New("objects of ICSF tokens live on the z/OS host, and are in no file")
+	if n.ICSF {
+		return nil, errICSF
 	}
 	a := &adopt{
 		m: m, variant: n.Variant(), format: n.Format, came: orderOf(s.token.Property(propByteOrder)),
@@ -73,7 +73,7 @@ func newAdopt(s *staging, m *merge) (*adopt, error) {
 	if a.variant == tokendata.TPM {
 		a.to = tokendata.ZeroKey(a.format)
 	} else if a.to, err = openedBy(s.same.live, s.o.Logins); err != nil {
-		return nil, fmt.Errorf("the token that is to take them: %w", err)
+		return nil, err
 	}
 	a.attr = s.live.scan.indexAttr
 	if !a.attr.Known {
@@ -89,6 +89,8 @@ func newAdopt(s *staging, m *merge) (*adopt, error) {
 	}
 	return a, nil
 }
+
+var errICSF = errors.New("objects of ICSF tokens live on the z/OS host, and are in no file")
 
 // openedBy is a token's master key, by either PIN; nil where none is given.
 func openedBy(state pinState, logins backends.Logins) (*tokendata.MasterKey, error) {
@@ -252,13 +254,16 @@ func (a *adopt) noKey(name format.Name) error {
 	case why == nil:
 		why = errors.New("it lacks NVTOK.DAT or the MK file of the PIN that is given")
 	}
-	return fmt.Errorf("%s is private, and the archive's token does not open: %w", name, why)
+	return fmt.Errorf("%s is private, and the archive's token was not opened: %w", name, why)
 }
 
 // move makes an object anew; nothing where it does not come.
 func (a *adopt) move(r *format.Record) ([]*format.Record, error) {
 	if _, err := placeOf(r.Kind, r.Name); err != nil {
 		return nil, err
+	}
+	if a.m.s.token.Property(propVariant) == tokendata.ICSF {
+		return nil, fmt.Errorf("%s: %w", r.Name, errICSF)
 	}
 	name := string(r.Name)
 	before, again := a.given[name]
@@ -289,7 +294,7 @@ func (a *adopt) move(r *format.Record) ([]*format.Record, error) {
 		return nil, nil
 	}
 	if private && a.to == nil {
-		return nil, fmt.Errorf("%s is private, and the token that is to take it does not open: %w", name, backends.ErrNeedsPIN)
+		return nil, fmt.Errorf("%s is private, and that token was not opened: %w", name, backends.ErrNeedsPIN)
 	}
 	if !again {
 		before = a.name(name)

@@ -30,8 +30,8 @@ type created struct {
 // say so (Supersedes) and come from one goroutine, in order. A dry run looks at
 // them as far.
 func (s *staging) Put(ctx context.Context, rs []*format.Record) error {
-	mends := s.merge != nil && s.merge.mend != nil
-	if !mends {
+	chooses := s.merge != nil && (s.merge.mend != nil || s.merge.adopt != nil) // and begins with the first that is put
+	if !chooses {
 		if err := s.start(ctx); err != nil {
 			return err
 		}
@@ -39,10 +39,10 @@ func (s *staging) Put(ctx context.Context, rs []*format.Record) error {
 	if s.merge != nil {
 		var err error
 		if rs, err = s.merge.choose(rs); err != nil {
-			return fmt.Errorf("token %s: cannot restore %w", s.token.Name, err)
+			return s.unput(err)
 		}
 	}
-	if mends && len(rs) > 0 {
+	if chooses && len(rs) > 0 {
 		if err := s.start(ctx); err != nil {
 			return err
 		}
@@ -53,11 +53,19 @@ func (s *staging) Put(ctx context.Context, rs []*format.Record) error {
 		}
 		n := min(len(rs), turn)
 		if err := s.putSome(rs[:n]); err != nil {
-			return fmt.Errorf("token %s: cannot restore %w", s.token.Name, err)
+			return s.unput(err)
 		}
 		rs = rs[n:]
 	}
 	return nil
+}
+
+// unput is the error on an entry, which begins with its name.
+func (s *staging) unput(err error) error {
+	if s.o.Mend || s.o.Into {
+		return s.refused(err)
+	}
+	return fmt.Errorf("token %s: cannot restore %w", s.token.Name, err)
 }
 
 func (s *staging) putSome(rs []*format.Record) error {

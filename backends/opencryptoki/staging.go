@@ -106,10 +106,15 @@ func (s *staging) lookToMend(ctx context.Context) error {
 var errNothingThere = fmt.Errorf("%w; restore the whole of it", backends.ErrNoToken)
 
 func (s *staging) refused(err error) error {
-	if err != nil {
-		err = fmt.Errorf("cannot restore token %s into %s: %w", s.token.Name, s.path, err)
+	switch {
+	case err == nil:
+		return nil
+	case s.o.Mend:
+		return fmt.Errorf("cannot repair token %s in %s: %w", s.token.Name, s.path, err)
+	case s.o.Into:
+		return fmt.Errorf("cannot put objects into token %s in %s: %w", s.token.Name, s.path, err)
 	}
-	return err
+	return fmt.Errorf("cannot restore token %s into %s: %w", s.token.Name, s.path, err)
 }
 
 // start begins, once: it ends what a killed run began, looks whether the token
