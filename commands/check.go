@@ -28,7 +28,8 @@ written, and no key or PIN is needed. Of private objects only length and header
 are checked then. With the user PIN or the SO PIN they are decrypted, and their
 keys checked; tokar reads files and never logs in, so no try of a PIN is counted.
 What is wrong is named, with what to do about it, and makes the exit code 1; a
-wrong PIN makes it 6. What is sound and dangerous all the same is a note. -v
+wrong PIN makes it 6. A token that programs keep locked for ten seconds is named
+and left out, and makes it 5: try again, or take --no-lock. What is sound and dangerous all the same is a note. -v
 names every entry, and what stands beside tokens, such as the old copy that a
 restore kept.
 

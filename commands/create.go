@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -41,9 +42,10 @@ FILE itself goes along, with the configurations of tokens that it names,
 strength.conf, policy.conf and HSM_MK_CHANGE, as one token more.
 
 A token that programs use is read under their lock, for half a second at a time
-and never while the output waits; what they change meanwhile is read again. A
-program that does not give the lock back in ten seconds is named, and the token
-left out.`,
+and never while the output waits; what they change meanwhile is read again. If a
+program does not give the lock back in ten seconds there is no new archive, FILE
+stays as it is and the exit code is 5: try again. --no-lock reads the token all
+the same, --exclude leaves it out.`,
 		flags: join([]cli.Flag{
 			fileFlag("write the archive to `FILE`; - or none is stdout"),
 			directoryFlag("the operands that follow are in `DIR`"),
@@ -188,6 +190,10 @@ func create(ctx context.Context, s *session, o createOptions) error {
 	if err == nil {
 		err = out.commit()
 	}
+	if errors.Is(err, backends.ErrLocked) {
+		return &failure{code: exitBusy, err: err, left: out.untouched(),
+			todo: "try again, or end that program; --no-lock reads the token all the same, --exclude TOKEN leaves it out"}
+	}
 	if err != nil {
 		return left(err, out.untouched())
 	}
@@ -265,6 +271,7 @@ func (s *session) unopened(p stages.Problem) { s.unopenedAt(p.Location.Name.Stri
 
 func (s *session) unopenedAt(token string, err error) {
 	s.lastProblem = err
+	s.report.busy = s.report.busy || errors.Is(err, backends.ErrLocked)
 	s.report.tell(notice{
 		Finding: format.Finding{Kind: "unopened", Offset: -1, Message: err.Error()},
 		token:   token, advice: advice{text: todo(err)},

@@ -31,7 +31,8 @@ what only one of them has, kind, mode, owner, group, time, access control lists,
 SELinux label. Each difference is named and makes the exit code 1. Whether it is
 the same token, and whether its PINs are those of the archive, is said once for
 each token. With PINs of today, private objects of today are opened and checked
-as by tokar check. Nothing is written. Not every difference is damage: a PIN or an
+as by tokar check. A token that programs keep locked for ten seconds is named and
+left out, and makes the exit code 5. Nothing is written. Not every difference is damage: a PIN or an
 object may be newer than the archive. What is said of a token is proved by the
 archive's end only: believe the exit code.
 
@@ -138,7 +139,7 @@ func diff(ctx context.Context, s *session, o diffOptions) error {
 	s.tellSigner(sum)
 	o.pins.unused()
 	if d.last != nil && d.tokens == 0 {
-		return failedf("-C DIR says where the tokens are", "no token was compared")
+		return d.noneCompared()
 	}
 	verdict := ": no difference"
 	if s.report.findings > 0 {
@@ -146,6 +147,19 @@ func diff(ctx context.Context, s *session, o diffOptions) error {
 	}
 	s.report.result("compared %s, %s, %s%s", count(d.tokens, "token"), count(d.objects, "object"), size(d.bytes), verdict)
 	return nil
+}
+
+// noneCompared is how a run ends that could compare no token. -C is a word worth
+// where none was found.
+func (d *differing) noneCompared() error {
+	const none = "no token was compared"
+	switch {
+	case d.report.busy:
+		return &failure{code: exitBusy, err: errors.New(none), todo: todo(backends.ErrLocked)}
+	case d.lastProblem != nil:
+		return failedf("", none)
+	}
+	return failedf("-C DIR says where the tokens are", none)
 }
 
 // place is the directory in which a token is looked for.

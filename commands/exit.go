@@ -126,6 +126,10 @@ func codeOf(err error) int {
 	return exitFailed
 }
 
+// untilFree is what to do about a lock that is needed for a change: no flag does
+// without it.
+const untilFree = "wait until that program gives it back, or end it, and try again"
+
 // todo is what to do about an error.
 func todo(err error) string {
 	var f *failure
@@ -155,6 +159,8 @@ func todo(err error) string {
 		return "move away what is there, or extract into another directory with -C DIR"
 	case errors.Is(err, backends.ErrBusy):
 		return "try again later"
+	case errors.Is(err, backends.ErrInUse) && errors.Is(err, backends.ErrLocked):
+		return untilFree
 	case errors.Is(err, backends.ErrInUse):
 		return "stop pkcsslotd and the programs that use the token, and try again; single objects go in with --token-in-use"
 	case errors.Is(err, backends.ErrLocked):

@@ -231,7 +231,7 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 	switch {
 	case errors.As(err, &part):
 		return x.partway(part)
-	case errors.Is(err, backends.ErrInUse) && o.existing.InUse:
+	case errors.Is(err, backends.ErrInUse) && o.existing.InUse && !errors.Is(err, backends.ErrLocked):
 		return &failure{code: exitBusy, err: err, left: "nothing was restored", todo: "end the programs that use the token, and try again"}
 	case err != nil:
 		return unrestored(in.explain(err))

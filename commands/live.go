@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 
@@ -67,8 +66,8 @@ func (s *session) readAs(inputs []stages.Input, r backends.Reading) error {
 // is that programs give their locks back.
 func (s *session) noneOpened() error {
 	err := failedf("", "no token could be opened")
-	if errors.Is(s.lastProblem, backends.ErrLocked) {
-		return &failure{code: exitBusy, err: err, todo: todo(s.lastProblem)}
+	if s.report.busy {
+		return &failure{code: exitBusy, err: err, todo: todo(backends.ErrLocked)}
 	}
 	return err
 }

@@ -143,7 +143,7 @@ func repair(ctx context.Context, s *session, o repairOptions) error {
 		return &failure{code: exitFailed, err: err, left: nothing, todo: "give a PIN with --pin or --so-pin: with that it can be told"}
 	case errors.Is(err, backends.ErrNoToken):
 		return &failure{code: exitFailed, err: err, left: nothing, todo: "-C says where the tokens are; tokar extract restores a whole one"}
-	case errors.Is(err, backends.ErrInUse):
+	case errors.Is(err, backends.ErrInUse) && !errors.Is(err, backends.ErrLocked):
 		return &failure{code: exitBusy, err: err, left: nothing, todo: "stop pkcsslotd and the programs that use the token, and try again; objects are put right meanwhile with --token-in-use"}
 	case err != nil:
 		return left(in.explain(err), nothing)

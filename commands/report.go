@@ -35,6 +35,7 @@ type report struct {
 	changed  bool   // something is in its place: an error now is one part-way
 	stands   string // … what; else the tokens that were restored
 	refused  bool   // a PIN was wrong
+	busy     bool   // a token was left out, for programs keep it locked
 	survive  bool   // what reads our output may go away; the work goes on
 }
 
@@ -202,6 +203,9 @@ func (r *report) finish(err error, sum *jsonSummary) (int, error) {
 	code := codeOf(err)
 	if r.findings > 0 {
 		code = worst(code, exitFindings)
+	}
+	if r.busy {
+		code = worst(code, exitBusy)
 	}
 	if r.refused {
 		code = worst(code, exitSecret)

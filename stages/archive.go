@@ -39,7 +39,8 @@ type ArchiveOptions struct {
 
 // Archive writes the tokens to w as one archive, in one pass. What is wrong
 // with objects is told to Each and written with them; an error means that what
-// was written is no archive.
+// was written is no archive. A token that programs keep locked is one
+// (backends.ErrLocked).
 func Archive(ctx context.Context, w io.Writer, inputs []Input, o ArchiveOptions) (*Summary, error) {
 	generate := o.Keys
 	if generate == nil {

@@ -2,6 +2,7 @@ package stages
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"io"
 	"iter"
@@ -125,11 +126,15 @@ func (e *entries) step(ctx context.Context, b *Batch) (done bool, err error) {
 }
 
 // open begins the next token. One that cannot be opened is a problem, not the
-// end of the run.
+// end of the run: but an archive without a token that was only busy would take
+// the place of one that has it.
 func (e *entries) open(ctx context.Context, b *Batch) error {
 	in := e.inputs[0]
 	e.inputs = e.inputs[1:]
 	token, err := in.Backend.Open(ctx, in.Location)
+	if err != nil && e.archive != nil && errors.Is(err, backends.ErrLocked) {
+		return err
+	}
 	if err != nil {
 		b.notes = append(b.notes, Problem{Location: in.Location, Err: err})
 		return ctx.Err()
