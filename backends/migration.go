@@ -61,8 +61,14 @@ type UndoOptions struct {
 	Finding func(f format.Finding)
 }
 
-// ErrKept: what an earlier migration, or its undoing, has kept is still there.
+// ErrKept: what an earlier migration has kept is still there.
 var ErrKept = errors.New("what an earlier migration kept is there")
+
+// ErrKeptOther: a configuration that was kept is not that of before migrations.
+var ErrKeptOther = errors.New("it is kept, and the configuration of today differs from it in more than what migrations set")
+
+// ErrAside: the migrated token that an earlier undo has kept is still there.
+var ErrAside = errors.New("the migrated token that an earlier undo kept is there")
 
 // ErrNoneKept: nothing of before a migration is there.
 var ErrNoneKept = errors.New("no migration has kept anything")
@@ -80,12 +86,16 @@ var ErrChanged = errors.New("it has changed since the migration")
 type Configuration interface {
 	// Slots are those with a token, in order.
 	Slots() []Slot
+	// File is the path of the file.
+	File() string
 	// SetNewest says in the file that the tokens of these slots are in the newest
-	// format, and keeps the old file beside it. changed is false if it says so.
-	SetNewest(slots []int, dryRun bool) (changed bool, err error)
-	// SetBack says of these slots what the file said that is kept beside it, which
-	// goes when nothing else is in it.
-	SetBack(slots []int, dryRun bool) (changed bool, err error)
+	// format, and keeps the oldest file beside it. It gives the slots of which the
+	// file did not say so.
+	SetNewest(slots []int, dryRun bool) (changed []int, err error)
+	// SetBack says of these slots what the file said before a migration, and takes
+	// away what is kept beside it when nothing else is in that. It gives the slots
+	// of which the file said something else.
+	SetBack(slots []int, dryRun bool) (changed []int, err error)
 }
 
 // Slot is a slot with a token.

@@ -177,7 +177,9 @@ func todo(err error) string {
 		return "--force undoes it all the same; what has changed is then in NAME_MIGRATED only"
 	case errors.Is(err, backends.ErrKept):
 		return "see what of it is still needed, then remove or rename it; or put it back with tokar migrate undo"
-	case errors.Is(err, backends.ErrOldCopy):
+	case errors.Is(err, backends.ErrKeptOther):
+		return "compare both; when nothing of the kept one is needed, rename or remove it"
+	case isAny(err, backends.ErrOldCopy, backends.ErrAside):
 		return "see what of it is still needed, then remove or rename it"
 	}
 	return ""

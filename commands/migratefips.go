@@ -207,18 +207,20 @@ func (m *migrating) configure(slots []int) error {
 	if err != nil {
 		return left(err, "nothing was changed")
 	}
-	if changed {
-		m.tellConfiguration("tokversion = 3.12")
-	}
+	m.tellConfiguration(changed, "tokversion = 3.12")
 	return nil
 }
 
-func (m *migrating) tellConfiguration(what string) {
+// tellConfiguration tells of the slots that the configuration says something else of.
+func (m *migrating) tellConfiguration(slots []int, what string) {
+	if len(slots) == 0 {
+		return
+	}
 	verb := "has now"
 	if m.o.dryRun {
 		verb = "would get"
 	}
-	m.report.result("%s %s %s", quote(m.o.config), verb, what)
+	m.report.result("%s %s %s", quote(m.config.File()), verb, what)
 }
 
 // backUp archives the tokens as they are, and reads the archive back.
@@ -267,7 +269,7 @@ func archivedBefore(o *migrateOptions, sum *stages.Summary) string {
 }
 
 // move brings the tokens into the new form and puts them in place.
-func (m *migrating) move(ctx context.Context, moves []stages.Move, slots []int, configured bool) error {
+func (m *migrating) move(ctx context.Context, moves []stages.Move, slots, configured []int) error {
 	var inputs []stages.Input
 	for _, mv := range moves {
 		inputs = append(inputs, mv.Input)
@@ -297,10 +299,10 @@ func (m *migrating) move(ctx context.Context, moves []stages.Move, slots []int, 
 				return nil, err
 			}
 			return func() error {
-				if !changed {
+				if len(changed) == 0 {
 					return nil
 				}
-				_, err := m.config.SetBack(slots, false)
+				_, err := m.config.SetBack(changed, false)
 				return err
 			}, nil
 		},
@@ -332,9 +334,7 @@ func (m *migrating) move(ctx context.Context, moves []stages.Move, slots []int, 
 			verb += ", every one of them opens and can be converted"
 		}
 	}
-	if configured {
-		m.tellConfiguration("tokversion = 3.12")
-	}
+	m.tellConfiguration(configured, "tokversion = 3.12")
 	m.report.result("%s, %s, %s: %s%s", count(sum.Tokens, "token"), count(sum.Objects, "object"), size(sum.Bytes), verb, m.report.withFindings())
 	return nil
 }

@@ -82,86 +82,141 @@ func (c *configuration) Slots() (list []backends.Slot) {
 	return list
 }
 
+// File is the path of the file, without links.
+func (c *configuration) File() string { return c.path }
+
 // backup is the name of the old configuration, as pkcstok_migrate has it.
 func (c *configuration) backup() string { return c.path + bakSuffix }
 
 // SetNewest gives slots tokversion = 3.12. The old file becomes the _BAK, in such
-// an order that one of both is whole under each name at any moment. A _BAK that
+// an order that one of both is whole under each name at any moment. A _BAK that an
+// earlier migration has left stays: it is the file of before all of them. One that
 // is the file of today was left by a run that was killed before the change.
-func (c *configuration) SetNewest(slots []int, dryRun bool) (changed bool, err error) {
-	file, made := c.file, c.data
+func (c *configuration) SetNewest(slots []int, dryRun bool) (changed []int, err error) {
 	for _, n := range slots {
-		if s := file.Slot(n); s != nil && s.TokVersion >= config.NewFormat {
-			continue
-		}
-		if made, err = file.SetTokversion(n, config.NewFormat.String()); err != nil {
-			return false, fmt.Errorf("%s: %w", c.path, err)
-		}
-		if file, err = config.Parse(made); err != nil {
-			return false, fmt.Errorf("%s: %w", c.path, err)
+		if s := c.file.Slot(n); s == nil || s.TokVersion < config.NewFormat {
+			changed = append(changed, n)
 		}
 	}
-	if bytes.Equal(made, c.data) {
-		return false, c.clear(dryRun)
+	_, made, err := c.with(changed, func(int) string { return config.NewFormat.String() })
+	if err != nil {
+		return nil, err
 	}
-	kept, err := readConfiguration(c.backup())
+	if len(changed) == 0 {
+		return nil, c.clear(dryRun)
+	}
+	kept, old, err := c.kept()
 	switch {
-	case errors.Is(err, os.ErrNotExist):
-		kept = nil
 	case err != nil:
-		return false, err
-	case !bytes.Equal(kept, c.data):
-		return false, fmt.Errorf("%s: %w", c.backup(), backends.ErrKept)
+		return nil, err
+	case old != nil && !c.migratedFrom(old):
+		return nil, fmt.Errorf("%s: %w", c.backup(), backends.ErrKeptOther)
+	case dryRun:
+		return changed, nil
 	}
-	if dryRun {
-		return true, nil
-	}
-	return true, c.replace(made, kept == nil)
+	return changed, c.replace(made, kept == nil)
 }
 
-// SetBack gives slots the tokversion that the _BAK has, or none. Where nothing
-// else differs, the _BAK takes its place again.
-func (c *configuration) SetBack(slots []int, dryRun bool) (changed bool, err error) {
-	var old *config.File
-	kept, err := readConfiguration(c.backup())
-	if err == nil {
-		old, err = config.Parse(kept)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return false, fmt.Errorf("%s: %w", c.backup(), err)
-	}
-	file, made := c.file, c.data
+// with is the configuration in which slots have the tokversion that value gives.
+func (c *configuration) with(slots []int, value func(slot int) string) (file *config.File, made []byte, err error) {
+	file, made = c.file, c.data
 	for _, n := range slots {
-		value := "" // also where the _BAK is of a later time: it says 3.12 then
-		if old != nil && old.Slot(n) != nil && old.Slot(n).TokVersion != 0 && old.Slot(n).TokVersion < config.NewFormat {
-			value = old.Slot(n).TokVersion.String()
+		if made, err = file.SetTokversion(n, value(n)); err == nil {
+			file, err = config.Parse(made)
 		}
-		if made, err = file.SetTokversion(n, value); err != nil {
-			return false, fmt.Errorf("%s: %w", c.path, err)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", c.path, err)
 		}
-		if file, err = config.Parse(made); err != nil {
-			return false, fmt.Errorf("%s: %w", c.path, err)
+	}
+	return file, made, nil
+}
+
+// kept reads the _BAK; nil if there is none.
+func (c *configuration) kept() (data []byte, file *config.File, err error) {
+	data, err = readConfiguration(c.backup())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err == nil {
+		file, err = config.Parse(data)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", c.backup(), err)
+	}
+	return data, file, nil
+}
+
+// migratedFrom says whether the configuration differs from an old one in nothing
+// but what migrations set.
+func (c *configuration) migratedFrom(old *config.File) bool {
+	var slots []int
+	for i := range c.file.Slots {
+		s := &c.file.Slots[i]
+		if was := old.Slot(s.Number); was != nil && s.TokVersion >= config.NewFormat && was.TokVersion < config.NewFormat {
+			slots = append(slots, s.Number)
 		}
+	}
+	file, _, err := c.with(slots, func(n int) string { return tokversion(old.Slot(n)) })
+	return err == nil && sameMeaning(file, old)
+}
+
+// tokversion is a slot's; empty if it has none.
+func tokversion(s *config.Slot) string {
+	if s == nil || s.TokVersion == 0 {
+		return ""
+	}
+	return s.TokVersion.String()
+}
+
+// before is the tokversion that a slot had before a migration. The _BAK says it,
+// unless it is of a later time or there is none; then the mark of a line that tokar
+// added does. Where neither tells, the slot had what it has.
+func (c *configuration) before(old *config.File, slot int) string {
+	if old != nil {
+		if was := old.Slot(slot); was != nil && was.TokVersion < config.NewFormat {
+			return tokversion(was)
+		}
+	}
+	if c.file.Added(slot) {
+		return ""
+	}
+	return tokversion(c.file.Slot(slot))
+}
+
+// SetBack gives slots the tokversion of before. Where nothing else differs from
+// the _BAK, that takes its place again.
+func (c *configuration) SetBack(slots []int, dryRun bool) (changed []int, err error) {
+	kept, old, err := c.kept()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range slots {
+		if c.before(old, n) != tokversion(c.file.Slot(n)) {
+			changed = append(changed, n)
+		}
+	}
+	file, made, err := c.with(changed, func(n int) string { return c.before(old, n) })
+	if err != nil {
+		return nil, err
 	}
 	same := old != nil && sameMeaning(file, old)
-	changed = !bytes.Equal(made, c.data)
 	switch {
 	case dryRun:
 		return changed, nil
-	case len(slots) == 0 || !changed && !same:
-		return changed, c.clear(false)
-	case !changed && bytes.Equal(kept, c.data): // a second name of the file, by a run that was killed
-		return false, errors.Join(c.clear(false), os.Remove(c.backup()), syncPath(filepath.Dir(c.path)))
+	case len(slots) == 0 || len(changed) == 0 && !same:
+		return nil, c.clear(false)
+	case len(changed) == 0 && bytes.Equal(kept, c.data): // a second name of the file, by a run that was killed
+		return nil, errors.Join(c.clear(false), os.Remove(c.backup()), syncPath(filepath.Dir(c.path)))
 	case same:
 		if err := errors.Join(c.clear(false), c.unchanged()); err != nil {
-			return false, err
+			return nil, err
 		}
 		if err := os.Rename(c.backup(), c.path); err != nil {
-			return false, err
+			return nil, err
 		}
 		return changed, syncPath(filepath.Dir(c.path))
 	}
-	return true, c.replace(made, false)
+	return changed, c.replace(made, false)
 }
 
 // sameMeaning says whether two configurations differ in their blanks alone:

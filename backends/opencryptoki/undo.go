@@ -137,7 +137,7 @@ func (u *undo) run(ctx context.Context) (none backends.Undone, err error) {
 		return u.step(now, func() error { return u.rename(u.bak, u.side) })
 	}
 	if aside {
-		return none, fmt.Errorf("%s: %w", u.side, backends.ErrKept)
+		return none, fmt.Errorf("%s: %w", u.side, backends.ErrAside)
 	}
 	what, err := changedSince(now.standing, old.standing)
 	if err != nil {

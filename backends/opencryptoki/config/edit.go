@@ -40,6 +40,18 @@ func (f *File) SetTokversion(slot int, value string) ([]byte, error) {
 	return data, nil
 }
 
+// Added says whether a slot's tokversion is one that SetTokversion has added, by
+// the mark that ends its line.
+func (f *File) Added(slot int) bool {
+	s := f.Slot(slot)
+	if s == nil || len(s.tokversions) == 0 {
+		return false
+	}
+	e := s.tokversions[len(s.tokversions)-1]
+	tail := f.data[e.end : e.end+until(f.data[e.end:], '\n')]
+	return strings.Trim(string(tail), " \t\r") == mark
+}
+
 // appended adds a setting behind the last of a slot: on a line of its own if there
 // is one to be had before the slot ends.
 func (f *File) appended(s *Slot, setting string) []byte {
