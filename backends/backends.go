@@ -266,6 +266,9 @@ type Comparison interface {
 	// Words says whether they are the same token and whether their PINs are the
 	// same, a sentence each, without a full stop.
 	Words() []string
+	// Other says that what stands there is another token: another master key, or
+	// another format.
+	Other() bool
 	// Close lets go of what was learned.
 	Close() error
 }

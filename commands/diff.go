@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/urfave/cli/v2"
@@ -28,7 +29,8 @@ tokar diff --pin file:user.pin -i restore.key -f backup.tokar -C /var/lib/opencr
 tokar diff -i restore.key -f backup.tokar -C /mnt --as copy swtok`,
 		text: `The archive's token TOKEN is compared with DIR/TOKEN, entry by entry: bytes,
 what only one of them has, kind, mode, owner, group, time, access control lists,
-SELinux label. Each difference is named and makes the exit code 1. Whether it is
+SELinux label. Each difference is named and makes the exit code 1; times, which a
+copy has all anew, in one line for each token unless -v is given. Whether it is
 the same token, and whether its PINs are those of the archive, is said once for
 each token. With PINs of today, private objects of today are opened and checked
 as by tokar check. A token that programs keep locked for ten seconds is named and
@@ -224,9 +226,7 @@ func (d *differing) compared(c *stages.Compared) error {
 	d.objects += c.Objects
 	d.bytes += c.Bytes
 	slices.SortStableFunc(c.Differences, func(a, b stages.Difference) int { return byWeight(a) - byWeight(b) })
-	for _, difference := range c.Differences {
-		d.difference(c, difference)
-	}
+	d.differences(c)
 	if c.More > 0 {
 		d.report.plain("more", name, fmt.Sprintf("%s more differ", count(c.More, "entry")))
 	}
@@ -236,6 +236,25 @@ func (d *differing) compared(c *stages.Compared) error {
 	d.words(c)
 	d.misfits(d.o.cfg, c.Archived)
 	return nil
+}
+
+// differences names them. People hear of several times once: a copy has all of
+// them anew.
+func (d *differing) differences(c *stages.Compared) {
+	list := c.Differences // sorted, times last
+	if d.report.json == nil && !d.report.verbose {
+		first := slices.IndexFunc(list, func(x stages.Difference) bool { return x.Kind == stages.Time })
+		if first >= 0 && len(list)-first > 1 {
+			defer d.report.tell(notice{
+				Finding: format.Finding{Kind: stages.Time, Offset: -1, Message: count(uint64(len(list)-first), "entry") + " and directories have other times; -v names them"},
+				token:   c.Archived.Name.String(), advice: d.advice(c, list[first]),
+			})
+			list = list[:first]
+		}
+	}
+	for _, x := range list {
+		d.difference(c, x)
+	}
 }
 
 // byWeight puts times last: a copy has all of them anew, and they hide the rest.
@@ -320,6 +339,22 @@ func (d *differing) restore(c *stages.Compared) restore {
 	return to
 }
 
+// another is what can be had of the archive where another token stands, be it the
+// same one initialised or migrated since.
+func (d *differing) another(c *stages.Compared) advice {
+	to := d.restore(c)
+	whole, name := []string{patternOf(c.Archived.Name.String())}, cmp.Or(to.as, c.Archived.Name.String())
+	replace := to
+	replace.flag = "--replace-token"
+	to.as, to.flag = "", "--into="+shellWord(name)+" --pin prompt --into-pin prompt"
+	text := "another token stands there. To move the archive's objects into it, with the PINs of both: " + to.command(whole) +
+		"; to put the archive's token in its place, and keep it as " + quote(name+".tokar-old") + ": " + replace.command(whole)
+	if _, err := os.Lstat(c.Path + "_BAK"); err == nil {
+		text = "a migration kept the old token as " + quote(filepath.Base(c.Path)+"_BAK") + ", and tokar migrate undo puts it back; as it is, " + text
+	}
+	return advice{text: text}
+}
+
 // advice is what makes the token as the archive has it. Bytes of objects can be
 // put back one by one; what the file system says comes with a whole token only.
 func (d *differing) advice(c *stages.Compared, x stages.Difference) advice {
@@ -327,6 +362,13 @@ func (d *differing) advice(c *stages.Compared, x stages.Difference) advice {
 	to := d.restore(c)
 	if isConfiguration(c.Archived) && (x.Kind == stages.Differs || x.Kind == stages.Missing) {
 		return d.configuration(c)
+	}
+	switch x.Kind {
+	case stages.Added, stages.Unread, stages.Time:
+	default:
+		if c.Other && !isConfiguration(c.Archived) {
+			return d.another(c)
+		}
 	}
 	switch x.Kind {
 	case stages.Added:

@@ -166,7 +166,7 @@ func todo(err error) string {
 	case errors.Is(err, backends.ErrLocked):
 		return "end that program, or try again later; --no-lock reads the token all the same"
 	case errors.Is(err, backends.ErrOther):
-		return "extract into another directory with -C DIR; or, for a whole token, --replace-token puts the archive's in its place and keeps the old one beside it; --into makes objects those of the token that is there"
+		return "extract into another directory with -C DIR; or, for a whole token, --replace-token puts the archive's in its place and keeps the old one beside it; --into makes objects those of the token that is there, with the PINs of both; if it was migrated since, tokar migrate undo puts the old one back"
 	case errors.Is(err, backends.ErrUnknown):
 		return "if you know that it is the same token, --keep-pins keeps its PINs of today; --roll-back-pins takes the archive's; if it is another, --replace-token"
 	case errors.Is(err, backends.ErrNotKept):

@@ -138,7 +138,7 @@ func repair(ctx context.Context, s *session, o repairOptions) error {
 	case errors.As(err, &part):
 		return x.partway(part)
 	case errors.Is(err, backends.ErrOther):
-		return &failure{code: exitFailed, err: err, left: nothing, todo: "take an archive of this token"}
+		return &failure{code: exitFailed, err: err, left: nothing, todo: "repair it from an archive of its own; what this one holds goes into it with tokar extract --into and the PINs of both, or in its place with tokar extract --replace-token"}
 	case errors.Is(err, backends.ErrUnknown):
 		return &failure{code: exitFailed, err: err, left: nothing, todo: "give a PIN with --pin or --so-pin: with that it can be told"}
 	case errors.Is(err, backends.ErrNoToken):

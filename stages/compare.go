@@ -35,6 +35,7 @@ type Compared struct {
 	Differences []Difference
 	More        uint64   // entries that differ beyond those
 	Words       []string // how the two are related, from a backends.Comparer
+	Other       bool     // … and it is another token
 	Unstable    bool     // the token changed meanwhile
 }
 
@@ -202,6 +203,7 @@ func (c *comparer) said(ctx context.Context, l *live) (*Compared, error) {
 	said.Differences = append(said.Differences, l.added(wanted)...)
 	said.More = l.more
 	said.Words = l.words()
+	said.Other = l.comparison != nil && l.comparison.Other()
 	if l.safe != nil {
 		found, err := l.safe.close()
 		if c.Unlock != nil && c.Unlock.Told != nil && (len(found) > 0 || err != nil) {

@@ -416,6 +416,7 @@ func (m *related) Learn(r *format.Record) {
 	m.learned = append(m.learned, fmt.Sprintf("%s %d", r.Name, len(r.Data)))
 }
 func (m *related) Words() []string { return []string{"the same", "as ever"} }
+func (m *related) Other() bool     { return m.err == nil }
 func (m *related) Close() error    { m.closed++; return nil }
 
 // The comparison learns every entry, also one that is not selected and one that
@@ -437,7 +438,13 @@ func TestCompareWords(t *testing.T) {
 		_, err := compareAll(stream(b), m.memory, func(o *CompareOptions) {
 			o.Backend = func(string) (backends.Backend, error) { return m, nil }
 			o.Select = func(_ *format.Token, r *format.Record) bool { return r.Name.String() == "00000000" }
-			o.Compared = func(c *Compared) error { words = c.Words; return nil }
+			o.Compared = func(c *Compared) error {
+				words = c.Words
+				if c.Other != (m.err == nil) {
+					t.Errorf("another token: %t", c.Other)
+				}
+				return nil
+			}
 		})
 		if err != nil || fmt.Sprint(words) != c.want {
 			t.Errorf("%q: %q, %v", c.err, words, err)

@@ -196,6 +196,12 @@ func (c *comparison) proofs() (same, other string) {
 	return same, other
 }
 
+// Other says whether nothing of the archive opens in what stands there.
+func (c *comparison) Other() bool {
+	kin, _ := c.kinship()
+	return kin == otherToken
+}
+
 // Words says whether it is the same token, and whose PINs it has.
 func (c *comparison) Words() []string {
 	kin, why := c.kinship()
