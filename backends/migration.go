@@ -26,7 +26,7 @@ type Migrater interface {
 	// what a killed run of it began.
 	Undo(ctx context.Context, dir, name string, o UndoOptions) (Undone, error)
 	// Scrub removes from a token in the newer format what is left of the older
-	// one's PIN hashes. dirty says whether any were there.
+	// one's PIN hashes. dirty says whether any were there. It wraps ErrOlder.
 	Scrub(ctx context.Context, loc Location, dryRun bool) (dirty bool, err error)
 }
 
@@ -55,11 +55,15 @@ type Recoder interface {
 // UndoOptions say what Undo may do.
 type UndoOptions struct {
 	DryRun bool
-	Force  bool // though objects have changed since
+	Force  bool   // though objects have changed since
+	Locks  string // as in RestoreOptions
 	Note   func(message string)
 	// Finding is told what is left behind, and what users of the token do not see.
 	Finding func(f format.Finding)
 }
+
+// ErrOlder: the token is in the older format.
+var ErrOlder = errors.New("it is in the old format")
 
 // ErrKept: what an earlier migration has kept is still there.
 var ErrKept = errors.New("what an earlier migration kept is there")

@@ -53,6 +53,7 @@ are understood.`,
 		}, pinFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "userpin", Aliases: []string{"u"}, Usage: "the user `PIN` itself, as pkcstok_migrate takes it; other users of the machine can see it"},
 			&cli.StringFlag{Name: "sopin", Aliases: []string{"p"}, Usage: "… the SO `PIN`"},
+			lockDirFlag(),
 			&cli.StringFlag{Name: "byte-order", Usage: "recode for machines of this `ORDER`: little or big"},
 			&cli.BoolFlag{Name: "scrub", Usage: "remove what an earlier migration left of the old format's PIN hashes"},
 			&cli.StringFlag{Name: "archive", Usage: "first archive the tokens as they are to `FILE`, and read that back"},
@@ -86,6 +87,7 @@ type migrateOptions struct {
 	config    string
 	slots     []int
 	datastore string
+	locks     string // their directory
 	order     string
 	scrub     bool
 	archive   string
@@ -118,6 +120,9 @@ func migrateOptionsOf(s *session, c *cli.Context) (o *migrateOptions, err error)
 		return nil, err
 	}
 	if o.slots, err = slotNumbers(s, c.StringSlice("slot")); err != nil {
+		return nil, err
+	}
+	if o.locks, err = directoryOf(s, c, "lock-dir"); err != nil {
 		return nil, err
 	}
 	if o.jobs, err = jobs(s, c); err != nil {
@@ -181,7 +186,9 @@ func (o *migrateOptions) check(s *session, c *cli.Context) error {
 	case o.order != "" && o.order != "little" && o.order != "big":
 		return usagef(s.name, "--byte-order is little or big, not %s", quote(o.order))
 	case o.what == "" && o.order == "" && !o.scrub:
-		return usagef(s.name, "say what to do: migrate fips, migrate undo, --byte-order ORDER or --scrub")
+		return usagef(s.name, "say what to do: %s as pkcstok_migrate does, migrate undo, --byte-order ORDER or --scrub", o.spelled())
+	case o.what == toFIPS && o.scrub:
+		return usagef(s.name, "--scrub migrates nothing, and what fips makes has no PIN hashes; leave out one of both")
 	case o.what == toOld && (o.order != "" || o.scrub || o.archive != ""):
 		return usagef(s.name, "undo puts back what was there, and takes none of --byte-order, --scrub and --archive")
 	case o.force && o.what != toOld:
@@ -201,6 +208,15 @@ func (o *migrateOptions) check(s *session, c *cli.Context) error {
 		}
 	}
 	return nil
+}
+
+// spelled is the command that migrates, with the slots that were given.
+func (o *migrateOptions) spelled() string {
+	words := "tokar migrate fips"
+	for _, n := range o.slots {
+		words += " -s " + strconv.Itoa(n)
+	}
+	return words + " …"
 }
 
 // A target is a slot's token.
@@ -228,13 +244,25 @@ func migrate(ctx context.Context, s *session, o *migrateOptions) error {
 	if err == nil && !o.dryRun {
 		err = m.settle()
 	}
-	if err != nil {
-		return left(err, "nothing was changed")
+	switch {
+	case err != nil:
+		err = left(err, "nothing was changed")
+	case o.what == toOld:
+		err = m.undo(ctx)
+	default:
+		err = m.forward(ctx)
 	}
-	if o.what == toOld {
-		return m.undo(ctx)
+	return quiet(err)
+}
+
+// quiet says of a token in use what helps here: no flag does.
+func quiet(err error) error {
+	var f *failure
+	if !isAny(err, backends.ErrLocked, backends.ErrInUse) || !errors.As(err, &f) || f.code != exitBusy {
+		return err
 	}
-	return m.forward(ctx)
+	f.todo = "stop pkcsslotd and the programs that use the token, and try again"
+	return err
 }
 
 // migrater is the kind of token that migrates.
@@ -258,7 +286,7 @@ func (m *migrating) choose() (err error) {
 	slots := m.config.Slots()
 	for _, n := range m.o.slots {
 		if !slices.ContainsFunc(slots, func(s backends.Slot) bool { return s.Number == n }) {
-			return &failure{code: exitUsage, err: fmt.Errorf("%s has no slot %d with a token", quote(m.o.config), n)}
+			return &failure{code: exitUsage, err: fmt.Errorf("%s has no slot %d with a token", quote(m.config.File()), n)}
 		}
 	}
 	base := m.base()
@@ -294,7 +322,7 @@ func (m *migrating) choose() (err error) {
 		m.targets = append(m.targets, target{slot, filepath.Dir(path), path})
 	}
 	if len(m.targets) == 0 {
-		return failedf("", "%s has no slot with a token that migrates", quote(m.o.config))
+		return failedf("", "%s has no slot with a token that migrates", quote(m.config.File()))
 	}
 	return nil
 }
@@ -344,6 +372,7 @@ func (m *migrating) located(ctx context.Context, t target) (in stages.Input, ok 
 	}
 	loc := found.Tokens[0]
 	loc.Name = format.NameOf(filepath.Base(loc.Real))
+	loc.Reading.Locks = m.o.locks
 	return stages.Input{Backend: m.backend, Location: loc}, true, nil
 }
 

@@ -57,10 +57,10 @@ func (m *migrating) present(ctx context.Context) (list []*chosen, err error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case !ok && holdsFiles(t.path):
+		case !ok && holdsFiles(t.path) && m.below(t) == "":
 			return nil, fmt.Errorf("slot %d: what is in %s is not known as a token: it has no NVTOK.DAT, or a name that copies of tokens have; restore it from an archive, or move it away", t.Number, quote(t.path))
 		case !ok && len(m.o.slots) > 0:
-			return nil, fmt.Errorf("slot %d: there is no token in %s", t.Number, quote(t.path))
+			return nil, fmt.Errorf("slot %d: there is no token in %s%s", t.Number, quote(t.path), m.below(t))
 		case !ok:
 			m.report.detail("slot %d: there is no token in %s", t.Number, quote(t.path))
 			continue
@@ -72,6 +72,16 @@ func (m *migrating) present(ctx context.Context) (list []*chosen, err error) {
 		return nil, fmt.Errorf("none of the slots has a token: the directory is %s, or say another with --datastore", quote(m.base()))
 	}
 	return list, m.o.pins.check(names)
+}
+
+// below says that the slot's token is one directory further down, where -d named
+// the directory that holds it.
+func (m *migrating) below(t target) string {
+	path := filepath.Join(t.path, t.Directory)
+	if _, err := os.Lstat(filepath.Join(path, "NVTOK.DAT")); m.o.datastore == "" || err != nil {
+		return ""
+	}
+	return fmt.Sprintf("; one is in %s: with --slot, -d names the token's own directory", quote(path))
 }
 
 // holdsFiles says whether there is more at path than directories, which packages
@@ -280,6 +290,7 @@ func (m *migrating) move(ctx context.Context, moves []stages.Move, slots, config
 	sum, err := stages.Migrate(ctx, moves, stages.MigrateOptions{
 		Workers: m.o.jobs,
 		DryRun:  m.o.dryRun,
+		Locks:   m.o.locks,
 		Each: m.counted(func(t *format.Token, r *format.Record) {
 			if r.Kind == format.KindForeign {
 				foreign++
@@ -354,10 +365,11 @@ func (m *migrating) partway(part *stages.PartError) error {
 // scrub removes the old PIN hashes.
 func (m *migrating) scrub(ctx context.Context, tokens []*chosen) error {
 	for _, t := range tokens {
-		if m.o.dryRun && t.recoder != nil && m.o.what == toFIPS {
-			continue // what would be migrated has none
-		}
 		dirty, err := m.backend.Scrub(ctx, t.in.Location, m.o.dryRun)
+		if errors.Is(err, backends.ErrOlder) && len(m.o.slots) == 0 {
+			m.report.note(t.in.Name.String(), "it is passed over: it is in the old format, whose PIN hashes are how its PINs are checked")
+			continue
+		}
 		if err != nil {
 			return left(err, "its NVTOK.DAT is as it was")
 		}

@@ -49,7 +49,7 @@ func (m *migrating) undo(ctx context.Context) error {
 	for _, t := range list {
 		name := filepath.Base(t.path)
 		put, err := m.backend.Undo(ctx, t.dir, name, backends.UndoOptions{
-			DryRun: m.o.dryRun, Force: m.o.force,
+			DryRun: m.o.dryRun, Force: m.o.force, Locks: m.o.locks,
 			Note:    func(message string) { m.report.note(name, message) },
 			Finding: func(f format.Finding) { m.report.finding(name, "", f) },
 		})
@@ -96,7 +96,7 @@ func (m *migrating) kept(ctx context.Context, t target) bool {
 		return true
 	}
 	put, err := m.backend.Undo(ctx, t.dir, filepath.Base(t.path), backends.UndoOptions{
-		DryRun: true, Force: true, Note: func(string) {}, Finding: func(format.Finding) {},
+		DryRun: true, Force: true, Locks: m.o.locks, Note: func(string) {}, Finding: func(format.Finding) {},
 	})
 	return err == nil && (put.Done || put.Older && t.Newest)
 }

@@ -19,9 +19,10 @@ type Move struct {
 
 // MigrateOptions say how, and who hears of it.
 type MigrateOptions struct {
-	Workers int  // 0: pipeline.Workers
-	DryRun  bool // read and recode all, and write nothing
-	Each    Each // told of every entry, with its bytes in the new form
+	Workers int    // 0: pipeline.Workers
+	DryRun  bool   // read and recode all, and write nothing
+	Locks   string // as in backends.RestoreOptions
+	Each    Each   // told of every entry, with its bytes in the new form
 	// Note is told what the operator should know of a token.
 	Note func(t *format.Token, message string)
 	// Finding is told what could not be set on what was made.
@@ -92,7 +93,7 @@ func (g *migration) begin(ctx context.Context, in Move) error {
 	}
 	var err error
 	m.staging, err = in.Backend.Restore(ctx, in.Dir, m.info, backends.RestoreOptions{
-		Whole: true, Recoded: true, DryRun: g.DryRun,
+		Whole: true, Recoded: true, DryRun: g.DryRun, Locks: g.Locks,
 		Note: func(message string) { g.Note(m.info, message) },
 	})
 	if err == nil {

@@ -105,7 +105,7 @@ func (c *findings) ofPINs(t *format.Token, nvtok []byte, ofTPM bool) {
 		return
 	}
 	if n.Migrated {
-		c.add(PINHashes, nvtokName, -1, "still holds the unsalted SHA-1 of both PINs of before the migration: tokar migrate fips --scrub clears them")
+		c.add(PINHashes, nvtokName, -1, "still holds the unsalted SHA-1 of both PINs of before the migration: tokar migrate --scrub --slot N clears them, with N the number of its slot")
 	}
 	for _, r := range tokendata.Roles {
 		if tries := r.Tries(nvtok); tries != "" && r.Set(nvtok) {

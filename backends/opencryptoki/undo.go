@@ -40,7 +40,7 @@ type undo struct {
 func (Backend) Undo(ctx context.Context, dir, name string, o backends.UndoOptions) (done backends.Undone, err error) {
 	u := &undo{name: name, bak: name + bakSuffix, side: name + migratedSuffix, force: o.Force, finding: o.Finding}
 	u.staging = staging{path: dir, token: &format.Token{Name: format.NameOf(name)}, base: -1, dir: -1,
-		o: backends.RestoreOptions{Whole: true, Recoded: true, DryRun: o.DryRun, Note: o.Note}}
+		o: backends.RestoreOptions{Whole: true, Recoded: true, DryRun: o.DryRun, Locks: o.Locks, Note: o.Note}}
 	defer func() {
 		if cerr := u.Close(); cerr != nil && err == nil && done.Done {
 			o.Finding(finding(LeftBehind, "", -1, "%v; the next run for this token removes it", cerr))
@@ -99,6 +99,7 @@ func (s *staging) quiet() error {
 		s.where, err = placeIn(s.base, s.path, s.token.Name.Components())
 	}
 	if err == nil {
+		s.where.locks = s.o.Locks
 		err = s.where.inUse()
 	}
 	return err
@@ -353,7 +354,7 @@ func objectChanged(now, old int, name []byte) (bool, error) {
 func (Backend) Scrub(ctx context.Context, loc backends.Location, dryRun bool) (dirty bool, err error) {
 	dir, name := filepath.Split(loc.Real)
 	s := &staging{path: dir, token: &format.Token{Name: format.NameOf(name)}, base: -1, dir: -1,
-		o: backends.RestoreOptions{Whole: true, Recoded: true, DryRun: dryRun}}
+		o: backends.RestoreOptions{Whole: true, Recoded: true, DryRun: dryRun, Locks: loc.Reading.Locks}}
 	if err = s.quiet(); err == nil {
 		dirty, err = s.scrub(ctx)
 	}
@@ -382,8 +383,12 @@ func (s *staging) scrub(ctx context.Context) (dirty bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", nvtokName, err)
 	}
-	if n := tokendata.ParseNVTOK(f.data); n.Format != tokendata.New {
-		return false, fmt.Errorf("it is in the %s format, whose PIN hashes are how its PINs are checked: migrate it first", n.Format)
+	switch n := tokendata.ParseNVTOK(f.data); n.Format {
+	case tokendata.New:
+	case tokendata.Old:
+		return false, fmt.Errorf("%w, whose PIN hashes are how its PINs are checked: migrate it first", backends.ErrOlder)
+	default:
+		return false, fmt.Errorf("%s has %d bytes, which no format has: restore it from an archive first", nvtokName, len(f.data))
 	}
 	clean := tokendata.Scrub(f.data)
 	if bytes.Equal(clean, f.data) || s.o.DryRun {
