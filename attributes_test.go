@@ -38,10 +38,11 @@ func TestAttributeFaults(t *testing.T) {
 		t.Skip("runs a tokar of its own, so that -short has nothing new")
 	}
 	const setting = "fchmod,fchmodat,fchown,fchownat,utimensat,fsetxattr"
-	for name, s := range restores(t, newRig(t), "swtok new", "swtok over", "swtok single", "swtok repaired", "newtok repaired, state too") {
-		t.Run(name, func(t *testing.T) {
+	for kind, s := range restores(t, newRig(t), "swtok new", "swtok over", "swtok single", "swtok repaired", "newtok repaired, state too") {
+		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			was := modes(t, filepath.Join(s.home, "source", "swtok"))
+			name := s.tokens[0]
+			was := modes(t, filepath.Join(s.home, "source", name))
 			for _, action := range [][]string{{"-fail", "EIO"}, {"-fail", "EPERM", "-ever"}} {
 				for n := 1; ; n++ {
 					dir := s.fresh(t)
@@ -56,7 +57,7 @@ func TestAttributeFaults(t *testing.T) {
 						t.Errorf("%q at %d, %s %s: exit code %d: %s", action, n, o.Call, o.Path, o.Exit, o.stderr)
 					}
 					for path, mode := range modes(t, dir) {
-						token, inside := strings.CutPrefix(path, "/swtok")
+						token, inside := strings.CutPrefix(path, "/"+name)
 						if before, known := was[token]; inside && known && mode.Perm()&^before.Perm() != 0 {
 							t.Errorf("%q at %d, %s %s: %s has mode %v, and had %v", action, n, o.Call, o.Path, path, mode, before)
 						}

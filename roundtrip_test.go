@@ -197,10 +197,11 @@ func TestRestoredTokenIsFound(t *testing.T) {
 	base, restored := t.TempDir(), t.TempDir()
 	place(t, "testdata/opencryptoki/tpmtok-old", filepath.Join(base, "tpm"))
 	roundTrip(t, restored, base)
+	found := 0
 	for _, b := range all.Backends() {
 		before, err1 := b.Find(t.Context(), base)
 		after, err2 := b.Find(t.Context(), restored)
-		if err1 != nil || err2 != nil || len(before.Tokens) != len(after.Tokens) || len(after.Tokens) == 0 {
+		if err1 != nil || err2 != nil || len(before.Tokens) != len(after.Tokens) {
 			t.Fatalf("%v %v: %d tokens before, %d after", err1, err2, len(before.Tokens), len(after.Tokens))
 		}
 		for i := range before.Tokens {
@@ -208,5 +209,9 @@ func TestRestoredTokenIsFound(t *testing.T) {
 				t.Errorf("%s became %s", before.Tokens[i].Name, after.Tokens[i].Name)
 			}
 		}
+		found += len(after.Tokens)
+	}
+	if found == 0 {
+		t.Error("no backend finds a token")
 	}
 }

@@ -49,7 +49,7 @@ func (s *configStaging) write(f archivedFile, path string) (*configWrite, error)
 	if err := unix.Unlinkat(w.dir, w.temp, 0); err != nil && err != unix.ENOENT { // a killed run's
 		return w, err
 	}
-	fd, err := unix.Openat(w.dir, w.temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	fd, err := openat(w.dir, []byte(w.temp), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return w, err
 	}

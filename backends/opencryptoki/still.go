@@ -66,7 +66,7 @@ func (t *token) openLive(loc backends.Location) error {
 		t.live = &live{}
 		return nil
 	}
-	up, err := unix.Openat(t.dir, strings.Repeat("../", len(partsOf(loc))), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	up, err := openat(t.dir, []byte(strings.Repeat("../", len(partsOf(loc)))), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
