@@ -45,7 +45,7 @@ Without fips or undo, --byte-order recodes tokens for machines of the other byte
 order, and --scrub removes the PIN hashes that pkcstok_migrate leaves in NVTOK.DAT.
 pkcsslotd must not run. PINs are asked for unless flags give them; nobody logs in,
 and no try is counted. pkcstok_migrate's own flags (-s, -d, -c, -u, -p, -v LEVEL)
-are understood.`,
+are understood, and so is a y from a stdin that is no terminal; --yes is better.`,
 		flags: join([]cli.Flag{
 			&cli.StringFlag{Name: "config", Aliases: []string{"c", "confdir"}, Usage: "the configuration is `FILE`, or FILE/opencryptoki.conf (default: /etc/opencryptoki/opencryptoki.conf)"},
 			&cli.StringSliceFlag{Name: "slot", Aliases: []string{"s", "slotid"}, Usage: "the token of slot `N` (default: all)"},
@@ -55,7 +55,7 @@ are understood.`,
 			&cli.StringFlag{Name: "sopin", Aliases: []string{"p"}, Usage: "… the SO `PIN`"},
 			lockDirFlag(),
 			&cli.StringFlag{Name: "byte-order", Usage: "recode for machines of this `ORDER`: little or big"},
-			&cli.BoolFlag{Name: "scrub", Usage: "remove what an earlier migration left of the old format's PIN hashes"},
+			&cli.BoolFlag{Name: "scrub", Usage: "migrate nothing; remove what an earlier migration left of the old format's PIN hashes"},
 			&cli.StringFlag{Name: "archive", Usage: "first archive the tokens as they are to `FILE`, and read that back"},
 			&cli.StringSliceFlag{Name: "recipient", Aliases: []string{"r"}, Usage: "who may restore from it: `KEY` is tokar-hpke-…, age1… or an SSH public key"},
 			&cli.StringSliceFlag{Name: "recipients-file", Aliases: []string{"R"}, Usage: "… each key in `FILE`, one a line (TOKAR_RECIPIENTS_FILE)"},
@@ -200,7 +200,7 @@ func (o *migrateOptions) check(s *session, c *cli.Context) error {
 	case len(o.slots) > 1 && o.datastore != "":
 		return usagef(s.name, "--datastore is one token's with --slot; give one slot")
 	case !o.yes && !o.dryRun && !s.asks():
-		return usagef(s.name, "there is no terminal to ask whether it shall be done; --yes does it, -n tries it and changes nothing")
+		return usagef(s.name, noAnswer)
 	}
 	for so, flag := range map[bool]string{false: "pin", true: "so-pin"} {
 		if o.literal[so] != nil && len(c.StringSlice(flag)) > 0 {

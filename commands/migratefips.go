@@ -8,10 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"tokar/backends"
 	"tokar/format"
+	"tokar/format/cryptoki"
 	"tokar/stages"
 )
 
@@ -25,9 +27,6 @@ type chosen struct {
 // forward migrates tokens, recodes them for another byte order, or scrubs them.
 func (m *migrating) forward(ctx context.Context) error {
 	tokens, err := m.present(ctx)
-	if err == nil {
-		err = m.agree(tokens)
-	}
 	if err != nil {
 		return left(err, "nothing was changed")
 	}
@@ -96,21 +95,14 @@ func holdsFiles(path string) bool {
 	return err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 
-// agree asks once whether it shall be done.
-func (m *migrating) agree(tokens []*chosen) error {
-	if m.o.yes || m.o.dryRun {
+// agree asks once whether it shall be done to these tokens.
+func (m *migrating) agree(verb string, tokens []*chosen) error {
+	if m.o.yes || m.o.dryRun || len(tokens) == 0 {
 		return nil
 	}
 	var what []string
 	for _, t := range tokens {
 		what = append(what, t.String())
-	}
-	verb := "Scrub"
-	switch {
-	case m.o.what == toFIPS:
-		verb = "Migrate"
-	case m.o.order != "":
-		verb = "Recode"
 	}
 	return m.confirm(fmt.Sprintf("%s %s?", verb, strings.Join(what, ", ")))
 }
@@ -119,6 +111,7 @@ func (m *migrating) agree(tokens []*chosen) error {
 // it is to, and brings them into it.
 func (m *migrating) recode(ctx context.Context, tokens []*chosen) error {
 	var moves []stages.Move
+	var old []*chosen
 	var slots []int // whose tokens are in the newest format, now or then
 	for _, t := range tokens {
 		switch err := m.open(ctx, t); {
@@ -129,6 +122,8 @@ func (m *migrating) recode(ctx context.Context, tokens []*chosen) error {
 		case err != nil:
 			return left(err, "nothing was changed")
 		default:
+			m.foreign(t)
+			old = append(old, t)
 			moves = append(moves, stages.Move{Input: t.in, Dir: filepath.Dir(t.in.Real), Recoder: t.recoder})
 		}
 		slots = append(slots, t.Number)
@@ -138,6 +133,21 @@ func (m *migrating) recode(ctx context.Context, tokens []*chosen) error {
 	}
 	configured, err := m.config.SetNewest(slots, true) // before any work
 	if err != nil {
+		return left(err, "nothing was changed")
+	}
+	verb := "Migrate"
+	switch {
+	case len(moves) == 0:
+		for _, t := range tokens {
+			if slices.Contains(configured, t.Number) {
+				old = append(old, t)
+			}
+		}
+		verb = "Set tokversion = 3.12 of"
+	case m.o.what != toFIPS:
+		verb = "Recode"
+	}
+	if err := m.agree(verb, old); err != nil {
 		return left(err, "nothing was changed")
 	}
 	if len(moves) == 0 {
@@ -161,6 +171,16 @@ func (m *migrating) open(ctx context.Context, t *chosen) (err error) {
 		t.recoder = nil
 	}
 	return err
+}
+
+// foreign says before anything is done of a token that this machine's library
+// cannot read in any format.
+func (m *migrating) foreign(t *chosen) {
+	host := cryptoki.Host().String()
+	order := t.recoder.Info().Property("byte-order")
+	if m.o.what == toFIPS && m.o.order == "" && order != "" && order != "unknown" && order != host {
+		m.report.note(t.in.Name.String(), fmt.Sprintf("a %s-endian machine wrote it, and migrated it is for such machines too: the library of this one shows no object of it; migrate fips --byte-order %s does both in one run", order, host))
+	}
 }
 
 // pin gives a PIN: from the command line, from a flag's source, or asked for.
@@ -364,8 +384,9 @@ func (m *migrating) partway(part *stages.PartError) error {
 
 // scrub removes the old PIN hashes.
 func (m *migrating) scrub(ctx context.Context, tokens []*chosen) error {
+	var dirty []*chosen
 	for _, t := range tokens {
-		dirty, err := m.backend.Scrub(ctx, t.in.Location, m.o.dryRun)
+		found, err := m.backend.Scrub(ctx, t.in.Location, true)
 		if errors.Is(err, backends.ErrOlder) && len(m.o.slots) == 0 {
 			m.report.note(t.in.Name.String(), "it is passed over: it is in the old format, whose PIN hashes are how its PINs are checked")
 			continue
@@ -374,56 +395,23 @@ func (m *migrating) scrub(ctx context.Context, tokens []*chosen) error {
 			return left(err, "its NVTOK.DAT is as it was")
 		}
 		switch {
-		case !dirty:
+		case !found:
 			m.report.result("%s holds no PIN hashes of the old format", t.target)
 		case m.o.dryRun:
 			m.report.result("%s holds PIN hashes of the old format, which would go", t.target)
 		default:
-			m.report.changed = true
-			m.report.result("%s no longer holds PIN hashes of the old format; copies of NVTOK.DAT from before do", t.target)
+			dirty = append(dirty, t)
 		}
+	}
+	if err := m.agree("Scrub", dirty); err != nil {
+		return left(err, "no NVTOK.DAT was scrubbed")
+	}
+	for _, t := range dirty {
+		if _, err := m.backend.Scrub(ctx, t.in.Location, false); err != nil {
+			return left(err, "its NVTOK.DAT is as it was")
+		}
+		m.report.changed = true
+		m.report.result("%s no longer holds PIN hashes of the old format; copies of NVTOK.DAT from before do", t.target)
 	}
 	return nil
-}
-
-// asks says whether there is a terminal to ask on.
-func (s *session) asks() bool {
-	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
-	if err == nil {
-		tty.Close()
-	}
-	return err == nil
-}
-
-// confirm asks on the terminal whether to go on; only y and yes do.
-func (s *session) confirm(question string) error {
-	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer tty.Close()
-	defer s.screen.hold()()
-	fmt.Fprintf(tty, "%s [y/N] ", question)
-	type answer struct {
-		line []byte
-		err  error
-	}
-	got := make(chan answer, 1)
-	go func() {
-		line, err := typedLine(tty)
-		got <- answer{line, err}
-	}()
-	select {
-	case a := <-got:
-		if a.err != nil {
-			return a.err
-		}
-		if word := strings.ToLower(strings.TrimSpace(string(a.line))); word != "y" && word != "yes" {
-			return failedf("", "the answer was not yes")
-		}
-		return nil
-	case <-s.ctx.Done():
-		fmt.Fprintln(tty)
-		return context.Cause(s.ctx)
-	}
 }

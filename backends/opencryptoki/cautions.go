@@ -1,7 +1,6 @@
 package opencryptoki
 
 import (
-	"encoding/binary"
 	"strconv"
 
 	"tokar/backends/opencryptoki/tokendata"
@@ -64,10 +63,7 @@ func (Backend) Cautions(t *format.Token, r *format.Record) []format.Finding {
 // ofToken looks at the format, and at the directories.
 func (c *findings) ofToken(t *format.Token, ofTPM bool) {
 	order := t.Property(propByteOrder)
-	host := cryptoki.LittleEndian.String()
-	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
-		host = cryptoki.BigEndian.String()
-	}
+	host := cryptoki.Host().String()
 	if order != tokendata.Unknown && order != "" && order != host {
 		c.add(ForeignOrder, "", -1, "written by a %s-endian machine, and this one is %s-endian: its library shows no object of it", order, host)
 	}

@@ -32,6 +32,14 @@ const (
 	BigEndian
 )
 
+// Host is the order of this machine.
+func Host() Order {
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
+		return BigEndian
+	}
+	return LittleEndian
+}
+
 func (o Order) String() string {
 	if o == BigEndian {
 		return "big"
