@@ -197,6 +197,9 @@ type RestoreOptions struct {
 	// touched though the archive has it otherwise. It is called by Commit, in a dry
 	// run by Finish.
 	Mended func(Mended)
+	// There, if set, is told by Finish how many of the single objects that came are
+	// there already, and stay alone, and how many bytes these have in the archive.
+	There func(objects int, bytes uint64)
 	// Locks is the directory of the tokens' locks, where it is another than their
 	// kind has.
 	Locks string

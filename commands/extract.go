@@ -212,7 +212,7 @@ func extract(ctx context.Context, s *session, o extractOptions) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	x := &extraction{session: s, o: o, dirs: map[string]string{}, refuse: cancel}
+	x := &extraction{session: s, o: o, dirs: map[string]string{}, put: map[*format.Token]uint64{}, same: map[*format.Token]uint64{}, refuse: cancel}
 	// Every file gets the mode that it shall have, in a place that is nobody
 	// else's; a umask would only have each mode set twice.
 	unix.Umask(0)

@@ -139,10 +139,11 @@ func (x *extraction) optionsInto(open stages.OpenOptions) stages.ExtractOptions 
 		Finding:  x.found,
 		Logins:   func(*format.Token) (backends.Logins, error) { return kept(x.o.into.pins.target()) },
 		From:     func(t *format.Token) (backends.Logins, error) { return kept(x.o.into.pins.of(t.Name.String())) },
+		There:    x.there,
 		Note:     func(t *format.Token, message string) { x.report.note(x.nameOf(t), message) },
 		Committed: func(t *format.Token, dir string) {
 			x.report.changed = true
-			x.committed = append(x.committed, x.nameOf(t))
+			x.commit(t)
 		},
 	}
 }

@@ -21,7 +21,8 @@ type extraction struct {
 	*session
 	o         extractOptions
 	committed []string
-	objects   uint64
+	put       map[*format.Token]uint64 // objects that are restored
+	same      map[*format.Token]uint64 // … that are there already
 	bytes     uint64
 	dirs      map[string]string // of each token that is restored
 	last      *format.Token     // the last one noted in dirs
@@ -84,6 +85,7 @@ func (x *extraction) options() stages.ExtractOptions {
 			}
 			return wanted
 		},
+		There:    x.there,
 		Damaged:  x.o.damaged,
 		Existing: x.o.existing,
 		Left:     x.left,
@@ -96,7 +98,7 @@ func (x *extraction) options() stages.ExtractOptions {
 				return
 			}
 			x.report.changed = true
-			x.committed = append(x.committed, x.nameOf(t))
+			x.commit(t)
 		},
 	}
 }
@@ -159,10 +161,10 @@ func (x *extraction) nameOf(t *format.Token) string {
 func (x *extraction) found(t *format.Token, f format.Finding) {
 	n := notice{Finding: f, token: x.nameOf(t)}
 	if x.o.into != nil && f.Kind == backends.NotMoved {
-		x.objects--
+		x.put[t]--
 	}
 	if f.Kind == backends.Exists {
-		x.objects--
+		x.put[t]--
 		n.advice.text = "--overwrite replaces it"
 	} else if b, err := all.ByKind(t.Kind); err == nil && b.Advice(f.Kind) != "" {
 		n.advice.text = "what to do: " + b.Advice(f.Kind)
@@ -193,7 +195,7 @@ func (x *extraction) each(t *format.Token, r *format.Record) {
 		}
 		x.bytes += uint64(r.Size)
 		if r.Kind == format.KindObject {
-			x.objects++
+			x.put[t]++
 		}
 	}
 	if r.Kind != format.KindToken || len(x.o.sel.wanted) == 0 {
@@ -209,7 +211,7 @@ func (x *extraction) left(t *format.Token, r *format.Record) {
 	}
 	x.report.finding(t.Name.String(), r.Name.String(), format.Finding{Kind: "left-out", Offset: -1, Message: why})
 	if r.Kind == format.KindObject {
-		x.objects--
+		x.put[t]--
 	}
 	x.bytes -= uint64(r.Size)
 }
@@ -231,10 +233,57 @@ func (x *extraction) fits() {
 func (x *extraction) result() {
 	verb, tokens := "restored", x.committed
 	if x.o.dryRun {
-		verb, tokens = "would restore", slices.Collect(maps.Keys(x.dirs))
+		verb, tokens = "would restore", x.wouldCommit()
 	}
-	what := fmt.Sprintf("%s, %s, %s", count(uint64(len(tokens)), "token"), count(x.objects, "object"), size(x.bytes))
-	x.report.result("%s %s%s%s", verb, what, x.where(tokens), x.report.withFindings())
+	put, same := total(x.put), total(x.same)
+	x.summary.Restored = (*number)(&put)
+	x.summary.There = number(same)
+	already := ""
+	if same > 0 {
+		already = count(same, "object") + " there already, with the same content"
+	}
+	if put == 0 && len(tokens) == 0 && same > 0 {
+		x.report.result("nothing to restore: %s%s", already, x.report.withFindings())
+		return
+	}
+	if already != "" {
+		already = "; " + already
+	}
+	what := fmt.Sprintf("%s, %s, %s", count(uint64(len(tokens)), "token"), count(put, "object"), size(x.bytes))
+	x.report.result("%s %s%s%s%s", verb, what, x.where(tokens), already, x.report.withFindings())
+}
+
+func total(of map[*format.Token]uint64) (n uint64) {
+	for _, m := range of {
+		n += m
+	}
+	return n
+}
+
+// there takes off what need not be restored.
+func (x *extraction) there(t *format.Token, objects int, bytes uint64) {
+	x.put[t] -= uint64(objects)
+	x.same[t] += uint64(objects)
+	x.bytes -= bytes
+}
+
+// idle says that all that was chosen of a token is there already.
+func (x *extraction) idle(t *format.Token) bool { return x.same[t] > 0 && x.put[t] == 0 }
+
+// commit notes a token that has what was chosen of it.
+func (x *extraction) commit(t *format.Token) {
+	if !x.idle(t) {
+		x.committed = append(x.committed, x.nameOf(t))
+	}
+}
+
+// wouldCommit are the tokens that a run would restore.
+func (x *extraction) wouldCommit() []string {
+	idle := map[string]bool{}
+	for t := range x.same {
+		idle[x.nameOf(t)] = x.idle(t)
+	}
+	return slices.DeleteFunc(slices.Collect(maps.Keys(x.dirs)), func(name string) bool { return idle[name] })
 }
 
 // where says where tokens are, if a few words can.

@@ -296,6 +296,9 @@ type jsonSummary struct {
 	SignerKey  string   `json:"signer_key,omitempty"`
 	Signers    []string `json:"signers,omitempty"`
 	Trusted    *bool    `json:"trusted,omitempty"`
+	Restored   *number  `json:"restored,omitempty"` // objects, of extract
+	There      number   `json:"there,omitempty"`    // … that were there already
+	Repaired   *number  `json:"repaired,omitempty"` // entries, of repair
 
 	partial bool // the archive was not whole
 }

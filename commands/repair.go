@@ -119,7 +119,7 @@ func repair(ctx context.Context, s *session, o repairOptions) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	x := &repairing{extraction: &extraction{session: s, o: o.extractOptions, dirs: map[string]string{}, refuse: cancel}, pins: o.pins}
+	x := &repairing{extraction: &extraction{session: s, o: o.extractOptions, dirs: map[string]string{}, put: map[*format.Token]uint64{}, same: map[*format.Token]uint64{}, refuse: cancel}, pins: o.pins}
 	unix.Umask(0) // as for extract
 	sum, err := stages.Extract(ctx, in.Reader, x.options())
 	for _, l := range x.logins {
@@ -131,6 +131,8 @@ func repair(ctx context.Context, s *session, o repairOptions) error {
 	}
 	if sum != nil {
 		s.note(sum)
+		s.summary.Tokens, s.summary.Objects = number(x.seen), number(x.objects)
+		s.summary.Repaired = (*number)(&x.repaired)
 		s.summary.Committed, s.summary.DryRun = x.committed, o.dryRun
 	}
 	var part *stages.PartError
@@ -163,6 +165,8 @@ type repairing struct {
 	pins     *pins
 	tokens   []string // looked at
 	repaired uint64   // entries
+	seen     uint64   // tokens of the archive that are chosen
+	objects  uint64   // … their objects
 }
 
 func (x *repairing) options() stages.ExtractOptions {
@@ -196,13 +200,18 @@ func (x *repairing) options() stages.ExtractOptions {
 }
 
 func (x *repairing) each(t *format.Token, r *format.Record) {
-	if t == nil || r.Kind != format.KindToken {
+	if t == nil || r.Kind != format.KindToken && r.Kind != format.KindObject {
 		return
 	}
 	switch whole, _ := x.o.sel.token(t); {
+	case r.Kind == format.KindObject:
+		if whole && r.Flags&format.Vanished == 0 && r.Supersedes == format.NoSeq {
+			x.objects++
+		}
 	case whole && isConfiguration(t):
 		x.report.note(t.Name.String(), "a configuration is not repaired; tokar extract --configuration puts it back")
 	case whole:
+		x.seen++
 		x.dirs[x.nameOf(t)] = x.place(t)
 	}
 }

@@ -57,7 +57,7 @@ func salvage(ctx context.Context, s *session, o extractOptions) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	x := &extraction{session: s, o: o, dirs: map[string]string{}, refuse: cancel, salvages: true}
+	x := &extraction{session: s, o: o, dirs: map[string]string{}, put: map[*format.Token]uint64{}, same: map[*format.Token]uint64{}, refuse: cancel, salvages: true}
 	sum, err := stages.Salvage(ctx, in.Reader, x.salvageOptions(in.path, dirs))
 	if cause := context.Cause(ctx); err != nil && codeOf(cause) == exitUsage {
 		err = cause

@@ -30,6 +30,9 @@ type ExtractOptions struct {
 	Logins, From func(t *format.Token) (backends.Logins, error)
 	// Mended is told of each token that is mended, when it is, or would be.
 	Mended func(t *format.Token, m backends.Mended)
+	// There is told how many single objects of a token are there already, and
+	// their bytes.
+	There func(t *format.Token, objects int, bytes uint64)
 	// Note is told what the operator should know of a token.
 	Note func(t *format.Token, message string)
 	// Left is told of entries that were chosen and not restored, in order.
@@ -150,6 +153,11 @@ func (s *restorer) staging(ctx context.Context, t *tokenState) (backends.Staging
 	o.Note = func(message string) {
 		if s.Note != nil {
 			s.Note(t.info, message)
+		}
+	}
+	o.There = func(objects int, bytes uint64) {
+		if s.There != nil {
+			s.There(t.info, objects, bytes)
 		}
 	}
 	info := t.info

@@ -40,7 +40,7 @@ type adopt struct {
 	taken   map[string]bool
 	wanted  map[string]bool   // names that objects of the archive have, and may keep
 	given   map[string]string // new names, by the archive's
-	there   map[string]bool   // objects that the token has already
+	there   map[string]int    // objects that the token has already: their sizes in the archive
 	secure  int
 	pinKeys int
 	failed  map[string]string // why an object cannot be moved
@@ -64,7 +64,7 @@ func newAdopt(s *staging, m *merge) (*adopt, error) {
 	a := &adopt{
 		m: m, variant: n.Variant(), format: n.Format, came: orderOf(s.token.Property(propByteOrder)),
 		here: map[[sha256.Size]byte]bool{}, next: slices.Clone(nextName(nv)), state: pinState{},
-		taken: map[string]bool{}, wanted: map[string]bool{}, given: map[string]string{}, there: map[string]bool{}, failed: map[string]string{},
+		taken: map[string]bool{}, wanted: map[string]bool{}, given: map[string]string{}, there: map[string]int{}, failed: map[string]string{},
 	}
 	if s.token.Property(propVariant) == tokendata.TPM {
 		a.from = tokendata.ZeroKey(s.token.Property(propFormat))
@@ -290,7 +290,7 @@ func (a *adopt) move(r *format.Record) ([]*format.Record, error) {
 	}
 	defer clear(object)
 	if !again && a.here[digestOf(private, object)] {
-		a.there[name] = true
+		a.there[name] = len(r.Data)
 		return nil, nil
 	}
 	if private && a.to == nil {
@@ -387,6 +387,11 @@ func (a *adopt) finish(found *findings) error {
 	for _, name := range sorted(a.failed) {
 		found.add(NotMoved, objectPath([]byte(name)), -1, "%s; it is not moved", a.failed[name])
 	}
+	size := 0
+	for _, n := range a.there {
+		size += n
+	}
+	a.m.s.tellThere(len(a.there), size)
 	var renamed []string
 	for _, name := range sorted(a.given) {
 		if now := a.given[name]; now != name {

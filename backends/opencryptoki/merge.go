@@ -42,8 +42,9 @@ type choice struct {
 	private bool
 	listed  bool // in the archive
 
-	why string // of mending: what was wrong
-	was stamp  // … of the file that is judged
+	size int    // in the archive
+	why  string // of mending: what was wrong
+	was  stamp  // … of the file that is judged
 }
 
 func newMerge(s *staging) *merge { return &merge{s: s, chosen: map[string]*choice{}} }
@@ -71,6 +72,7 @@ func (m *merge) choose(rs []*format.Record) (put []*format.Record, err error) {
 		c := &choice{
 			private: tokendata.ParseObject(r.Data, m.s.token.Property(propFormat)).Private,
 			listed:  r.Flags&format.Unlisted == 0,
+			size:    len(r.Data),
 		}
 		if err := m.compare(c, r, buf); err != nil {
 			return nil, fmt.Errorf("%s: %w", r.Name, err)
@@ -234,9 +236,13 @@ func (m *merge) puts() bool {
 }
 
 func (m *merge) reportKept(found *findings) {
+	there, size := 0, 0
+	defer func() { m.s.tellThere(there, size) }()
 	for _, name := range slices.Sorted(maps.Keys(m.chosen)) {
 		switch c := m.chosen[name]; {
 		case c.equal:
+			there++
+			size += c.size
 			m.s.note("%s is there already, with the same bytes", name)
 		case c.there && !c.put:
 			found.add(backends.Exists, objectPath([]byte(name)), -1, "it is there with other bytes and stays as it is")

@@ -340,6 +340,12 @@ func (s *staging) note(form string, args ...any) {
 	}
 }
 
+func (s *staging) tellThere(objects, bytes int) {
+	if s.o.There != nil && objects > 0 {
+		s.o.There(objects, uint64(bytes))
+	}
+}
+
 // Close removes what was not committed, and lets go of the rest.
 func (s *staging) Close() error {
 	var err error
