@@ -62,6 +62,7 @@ func (m *migrating) present(ctx context.Context) (list []*chosen, err error) {
 			return nil, fmt.Errorf("slot %d: there is no token in %s%s", t.Number, quote(t.path), m.below(t))
 		case !ok:
 			m.report.detail("slot %d: there is no token in %s", t.Number, quote(t.path))
+			m.became(t, stayedAbsent)
 			continue
 		}
 		list = append(list, &chosen{target: t, in: in})
@@ -223,6 +224,7 @@ func (m *migrating) already(ctx context.Context, t *chosen) error {
 		return failedf("take these objects from an archive of before, or put the old token back and migrate that",
 			"token %s is in the new format, and %s of it in the old one, under a master key that it no longer has: an earlier migration lost them", quote(t.path), count(uint64(old), "object"))
 	}
+	m.became(t.target, stayedAlready)
 	if m.o.what == toFIPS {
 		m.report.result("%s is in the new format already", t.target)
 	} else {
@@ -246,6 +248,11 @@ func (m *migrating) tellConfiguration(slots []int, what string) {
 	if len(slots) == 0 {
 		return
 	}
+	version := "3.12"
+	if m.o.what == toOld {
+		version = "before"
+	}
+	m.configured(slots, version)
 	verb := "has now"
 	if m.o.dryRun {
 		verb = "would get"
@@ -306,6 +313,10 @@ func (m *migrating) move(ctx context.Context, moves []stages.Move, slots, config
 	}
 	m.showProgress(m.listed(ctx, inputs, selection{}))
 	var committed []string
+	change := becameMigrated
+	if m.o.what != toFIPS {
+		change = becameRecoded
+	}
 	foreign, kept := 0, 0
 	sum, err := stages.Migrate(ctx, moves, stages.MigrateOptions{
 		Workers: m.o.jobs,
@@ -340,6 +351,7 @@ func (m *migrating) move(ctx context.Context, moves []stages.Move, slots, config
 		Committed: func(t *format.Token) {
 			m.report.changed = true
 			committed = append(committed, t.Name.String())
+			m.becameOf(t.Name.String(), change)
 		},
 	})
 	m.note(sum)
@@ -355,11 +367,11 @@ func (m *migrating) move(ctx context.Context, moves []stages.Move, slots, config
 	if foreign > 0 {
 		m.report.note(filepath.Base(moves[0].Path), fmt.Sprintf("files that are not the library's, such as what a crash left, were taken along as they are: %d", foreign))
 	}
-	verb := "migrated"
-	if m.o.what != toFIPS {
-		verb = "recoded"
-	}
+	verb := change
 	if m.o.dryRun {
+		for _, mv := range moves {
+			m.becameOf(mv.Name.String(), change)
+		}
 		verb = "would be " + verb
 		if kept == 0 {
 			verb += ", every one of them opens and can be converted"
@@ -389,6 +401,7 @@ func (m *migrating) scrub(ctx context.Context, tokens []*chosen) error {
 		found, err := m.backend.Scrub(ctx, t.in.Location, true)
 		if errors.Is(err, backends.ErrOlder) && len(m.o.slots) == 0 {
 			m.report.note(t.in.Name.String(), "it is passed over: it is in the old format, whose PIN hashes are how its PINs are checked")
+			m.became(t.target, stayedPassed)
 			continue
 		}
 		if err != nil {
@@ -396,8 +409,10 @@ func (m *migrating) scrub(ctx context.Context, tokens []*chosen) error {
 		}
 		switch {
 		case !found:
+			m.became(t.target, stayedAlready)
 			m.report.result("%s holds no PIN hashes of the old format", t.target)
 		case m.o.dryRun:
+			m.became(t.target, becameScrubbed)
 			m.report.result("%s holds PIN hashes of the old format, which would go", t.target)
 		default:
 			dirty = append(dirty, t)
@@ -411,6 +426,7 @@ func (m *migrating) scrub(ctx context.Context, tokens []*chosen) error {
 			return left(err, "its NVTOK.DAT is as it was")
 		}
 		m.report.changed = true
+		m.became(t.target, becameScrubbed)
 		m.report.result("%s no longer holds PIN hashes of the old format; copies of NVTOK.DAT from before do", t.target)
 	}
 	return nil

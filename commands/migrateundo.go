@@ -63,10 +63,12 @@ func (m *migrating) undo(ctx context.Context) error {
 			older = append(older, t)
 		}
 		if !put.Done {
+			m.became(t, stayedAlready)
 			m.report.result("%s stands there as before a migration already", t)
 			continue
 		}
 		done = append(done, name)
+		m.became(t, becamePutBack)
 		m.report.changed = !m.o.dryRun
 		verb := "is"
 		if m.o.dryRun {
