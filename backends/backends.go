@@ -66,12 +66,22 @@ type Backend interface {
 	// Validator checks entries of t by their bytes alone. It is used from one
 	// goroutine; each worker asks for its own.
 	Validator(t *format.Token) (Validator, error)
-	// Advice says what to do about a finding of this kind, or nothing.
-	Advice(kind string) string
+	// Advice says what to do about a finding of this kind on what it is about, or
+	// nothing.
+	Advice(kind string, about Subject) string
 	// Restore begins to build t below the directory dir, beside what is there.
 	// With o.DryRun the staging place makes nothing, and its Finish tells what
 	// would be.
 	Restore(ctx context.Context, dir string, t *format.Token, o RestoreOptions) (Staging, error)
+}
+
+// A Subject is what a finding is about. What is not known is zero.
+type Subject struct {
+	Token    *format.Token
+	Kind     format.Kind // of the entry
+	Name     string      // the entry's, below the token
+	Private  bool        // marked so
+	Repaired bool        // the finding is what was left when the token was repaired
 }
 
 // Location is a token that Find saw: where it is and what to call it.

@@ -22,8 +22,8 @@ type Vault interface {
 	// and Offset of findings are as Validator's.
 	Examine(r *format.Record) (Content, []format.Finding)
 	// Close tells what the PINs showed of the token as a whole, after its last
-	// entry, and zeroes what was opened. An error wraps
-	// ErrPIN; where both PINs are wrong it joins two.
+	// entry, and zeroes what was opened. An error is
+	// a *PINError; where both PINs are wrong it joins two.
 	Close() ([]format.Finding, error)
 }
 

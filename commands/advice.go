@@ -39,8 +39,14 @@ type restore struct {
 // pins are flags: what only they show needs them there too.
 func (x restore) mending(token string, kind format.Kind, pins string) restore {
 	if kind == format.KindObject || kind == format.KindState {
-		x.repair, x.operand, x.flag = true, patternOf(token), pins
+		return x.repairing(token, pins)
 	}
+	return x
+}
+
+// repairing is the tokar repair of a token.
+func (x restore) repairing(token, pins string) restore {
+	x.repair, x.operand, x.flag = true, patternOf(token), pins
 	return x
 }
 
@@ -105,11 +111,14 @@ func (x restore) with() string {
 }
 
 // adviceOf is what a backend advises on a kind of finding, with the command
-// where an archive helps.
-func adviceOf(b backends.Backend, kind string, to restore) advice {
-	a := advice{text: b.Advice(kind)}
-	if strings.HasSuffix(a.text, backends.PutBack) {
+// where an archive helps: to, or the repair of the token with pins, which are flags.
+func adviceOf(b backends.Backend, kind string, about backends.Subject, to restore, pins string) advice {
+	a := advice{text: b.Advice(kind, about)}
+	switch {
+	case strings.HasSuffix(a.text, backends.PutBack):
 		a.restore = to
+	case strings.HasSuffix(a.text, backends.Repair):
+		a.restore = to.repairing(about.Token.Name.String(), pins)
 	}
 	return a
 }

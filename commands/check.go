@@ -86,6 +86,9 @@ func check(ctx context.Context, s *session, o checkOptions) error {
 	if err := s.readAs(inputs, o.reading); err != nil {
 		return err
 	}
+	if _, err := o.pins.try(ctx, inputs); err != nil {
+		return left(err, "nothing was checked")
+	}
 	k := &checking{session: s, cfg: o.cfg, cautions: cautions{s, o.cfg != nil, map[*format.Token]*cautioned{}}, pins: o.pins, inputs: map[string]stages.Input{}}
 	for _, in := range inputs {
 		k.inputs[in.Name.String()] = in
@@ -111,14 +114,17 @@ func check(ctx context.Context, s *session, o checkOptions) error {
 		s.report.plain("unstable", name, "it changed while it was read; check it again when it is quiet")
 	}
 	verdict := ": sound"
-	if k.private > 0 {
-		verdict += fmt.Sprintf(" (%s: length and header only)", count(k.private, "private object"))
+	if k.privates.closed > 0 {
+		verdict += fmt.Sprintf(" (%s: length and header only)", count(k.privates.closed, "private object"))
 	}
-	if k.opened > 0 {
-		verdict += fmt.Sprintf(" (%s opened)", count(k.opened, "private object"))
+	if k.privates.opened > 0 {
+		verdict += k.privates.words()
 	}
 	if s.report.findings > 0 {
 		verdict = s.report.withFindings()
+		if o.pins.given() {
+			verdict = k.privates.words() + verdict
+		}
 	}
 	s.report.result("%s, %s, %s%s", count(sum.Tokens, "token"), count(sum.Objects, "object"), size(sum.Bytes), verdict)
 	return nil
@@ -131,8 +137,7 @@ type checking struct {
 	cautions cautions
 	pins     *pins
 	inputs   map[string]stages.Input // by the token's name
-	private  uint64                  // objects whose content is encrypted
-	opened   uint64                  // … and that a PIN opened
+	privates privates
 }
 
 func (k *checking) each(t *format.Token, r *format.Record) {
@@ -145,13 +150,7 @@ func (k *checking) each(t *format.Token, r *format.Record) {
 		k.misfits(k.cfg, t)
 	}
 	k.cautions.entry(k.inputs[t.Name.String()].Backend, t, r)
-	switch {
-	case r.Kind != format.KindObject || r.Flags&format.Private == 0:
-	case r.Class == format.ClassNone:
-		k.private++
-	default:
-		k.opened++
-	}
+	k.privates.count(r)
 	for _, f := range r.Details.Findings {
 		entry, _ := about(r, f)
 		k.report.tell(notice{
@@ -177,9 +176,11 @@ func (k *checking) unlocked(t *format.Token, found []format.Finding, err error) 
 func (k *checking) advice(t *format.Token, r *format.Record, f format.Finding) advice {
 	in := k.inputs[t.Name.String()]
 	entry, kind := about(r, f)
+	pins := k.pins.again(t.Name.String())
 	to := restoreTo(in.Path, in.Name).of(t.Name.String(), entry, kind)
 	if inside := f.Offset < 0 && r.Class != format.ClassNone; !inside { // repair looks at what decrypts no further
-		to = to.mending(t.Name.String(), kind, k.pins.again())
+		to = to.mending(t.Name.String(), kind, pins)
 	}
-	return adviceOf(in.Backend, f.Kind, to)
+	about := backends.Subject{Token: t, Kind: kind, Name: entry, Private: r.Flags&format.Private != 0}
+	return adviceOf(in.Backend, f.Kind, about, to, pins)
 }

@@ -144,7 +144,7 @@ func (s *session) misfits(cfg backends.Host, t *format.Token) {
 	for _, f := range cfg.Misfits(t) {
 		n := notice{Finding: f, token: t.Name.String()}
 		if b, err := all.ByKind(t.Kind); err == nil {
-			n.advice = adviceOf(b, f.Kind, restore{})
+			n.advice = adviceOf(b, f.Kind, backends.Subject{Token: t}, restore{}, "")
 		}
 		s.report.tell(n)
 	}

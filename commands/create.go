@@ -171,6 +171,9 @@ func create(ctx context.Context, s *session, o createOptions) error {
 	if err := s.readAs(inputs, o.reading); err != nil {
 		return err
 	}
+	if err := s.refusePINs(ctx, o, inputs); err != nil {
+		return err
+	}
 	out, err := openCreated(s, o)
 	if err != nil {
 		return err
@@ -183,6 +186,9 @@ func create(ctx context.Context, s *session, o createOptions) error {
 	}
 	if err == nil && sum.Tokens == 0 {
 		err = s.noneOpened()
+	}
+	if err == nil && s.report.refused { // the PIN was changed meanwhile
+		err = wrongPINs()
 	}
 	if err == nil {
 		err = s.report.said()
@@ -203,6 +209,23 @@ func create(ctx context.Context, s *session, o createOptions) error {
 	}
 	reportCreated(s, o, sum, out)
 	return nil
+}
+
+// refusePINs ends the run where a PIN is not the token's, before anything is
+// written.
+func (s *session) refusePINs(ctx context.Context, o createOptions, inputs []stages.Input) error {
+	refused, err := o.pins.try(ctx, inputs)
+	for _, r := range refused {
+		s.unlocked(r.Token, nil, r.Err, nil)
+	}
+	if err == nil && len(refused) > 0 {
+		err = wrongPINs()
+	}
+	return left(err, "no archive was written")
+}
+
+func wrongPINs() error {
+	return &failure{code: exitSecret, err: errors.New("a PIN is not the token's"), todo: "give the right one, or none: the archive is the same"}
 }
 
 // openCreated opens what the archive goes to; a dry run only looks whether it

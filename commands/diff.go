@@ -108,9 +108,9 @@ func diff(ctx context.Context, s *session, o diffOptions) error {
 	open := o.engine()
 	open.Each = s.counted(d.each)
 	if o.pins.given() {
-		open.Unlock = o.pins.unlock(func(t *format.Token, found []format.Finding, err error) {
+		open.Unlock = o.pins.unlock(o.sel.told(func(t *format.Token, found []format.Finding, err error) {
 			s.unlocked(t, found, err, func(format.Finding) advice { return advice{text: "tokar check says what to do"} })
-		})
+		}))
 	}
 	sum, err := stages.Compare(ctx, in.Reader, stages.CompareOptions{
 		OpenOptions: open,
@@ -398,5 +398,6 @@ func (d *differing) advice(c *stages.Compared, x stages.Difference) advice {
 	if err != nil {
 		return advice{}
 	}
-	return adviceOf(b, x.Kind, to.of(token, x.Name.String(), x.Entry))
+	about := backends.Subject{Token: c.Archived, Kind: x.Entry, Name: x.Name.String()}
+	return adviceOf(b, x.Kind, about, to.of(token, x.Name.String(), x.Entry), d.o.pins.again(token))
 }

@@ -166,8 +166,11 @@ func (x *extraction) found(t *format.Token, f format.Finding) {
 	if f.Kind == backends.Exists {
 		x.put[t]--
 		n.advice.text = "--overwrite replaces it"
-	} else if b, err := all.ByKind(t.Kind); err == nil && b.Advice(f.Kind) != "" {
-		n.advice.text = "what to do: " + b.Advice(f.Kind)
+	} else if b, err := all.ByKind(t.Kind); err == nil {
+		name, kind := entryOf(f)
+		if words := b.Advice(f.Kind, backends.Subject{Token: t, Kind: kind, Name: name, Repaired: true}); words != "" {
+			n.advice.text = "what to do: " + words
+		}
 	}
 	x.report.tell(n)
 }

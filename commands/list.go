@@ -99,7 +99,7 @@ func list(ctx context.Context, s *session, o listOptions) error {
 	open := o.engine()
 	open.Each = l.counted(l.each)
 	if o.pins.given() {
-		open.Unlock = o.pins.unlock(s.archivedUnlocked)
+		open.Unlock = o.pins.unlock(o.sel.told(s.archivedUnlocked))
 	}
 	sum, err := stages.List(ctx, in.Reader, stages.ListOptions{
 		OpenOptions: open,

@@ -36,6 +36,8 @@ type pinSource struct {
 	whose  string // in prompts, where it is more than the token
 	pin    []byte // once it was read
 	used   bool
+
+	refused []string // tokens that it is not the PIN of
 }
 
 // roleNames are what the PINs of the flags are called.
@@ -130,15 +132,33 @@ func (p *pins) loginsOf(t *format.Token) backends.Logins {
 	return l
 }
 
-// read gives a copy of a role's PIN, or nil. A flag for the token goes before
-// one for all.
-func (p *pins) read(flag, token string) ([]byte, error) {
-	var from *pinSource
+// source is the flag that counts for a token; nil without one.
+func (p *pins) source(flag, token string) (from *pinSource) {
 	for _, o := range p.from {
 		if o.flag == flag && (o.token == token || o.token == "" && from == nil) {
 			from = o
 		}
 	}
+	return from
+}
+
+// refuse notes that a token has another PIN than the one given.
+func (p *pins) refuse(token string, so bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	flag := "pin"
+	if so {
+		flag = "so-pin"
+	}
+	if o := p.source(flag, token); o != nil {
+		o.refused = append(o.refused, token)
+	}
+}
+
+// read gives a copy of a role's PIN, or nil. A flag for the token goes before
+// one for all.
+func (p *pins) read(flag, token string) ([]byte, error) {
+	from := p.source(flag, token)
 	if from == nil {
 		return nil, nil
 	}
@@ -178,7 +198,7 @@ func otherwise(err error, flag string) error {
 func (p *pins) check(names []string) error {
 	for _, o := range p.from {
 		if o.token != "" && !slices.Contains(names, o.token) {
-			return usagef(p.s.name, "--%s is for the token %s, which is not among those chosen", o.flag, quote(o.token))
+			return usagef(p.s.name, "--%s is for the token %s, which is not among those chosen: %s", o.flag, quote(o.token), someNames(names))
 		}
 	}
 	return nil
@@ -208,11 +228,17 @@ func (p *pins) unused() {
 	}
 }
 
-// again are the flags that give the PINs again, as a shell takes them: what came
-// from elsewhere than a file is asked for.
-func (p *pins) again() string {
+// again are the flags that give a token's PINs again, as a shell takes them: what
+// came from elsewhere than a file is asked for. PINs that were refused are not
+// among them.
+func (p *pins) again(token string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var words []string
 	for _, o := range p.from {
+		if p.source(o.flag, token) != o || slices.Contains(o.refused, token) {
+			continue
+		}
 		source := string(o.source)
 		if !strings.HasPrefix(source, "file:") {
 			source = string(fromPrompt)

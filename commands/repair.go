@@ -254,7 +254,7 @@ func (x *repairing) remains(t *format.Token, f format.Finding) {
 	to := x.restore(t).of(t.Name.String(), "", format.KindState)
 	x.report.tell(notice{
 		Finding: f, token: x.nameOf(t),
-		advice: advice{text: "what to do: " + b.Advice(f.Kind) + ": " + to.command([]string{to.operand})},
+		advice: advice{text: "what to do: " + b.Advice(f.Kind, backends.Subject{Token: t, Name: f.File, Repaired: true}) + ": " + to.command([]string{to.operand})},
 	})
 }
 

@@ -7,7 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/urfave/cli/v2"
@@ -82,6 +84,7 @@ func (s *session) names(path, what string, null bool) ([]string, error) {
 type selection struct {
 	wanted   []*pattern
 	excluded []string
+	met      *sync.Map // names of tokens of which an entry was wanted
 }
 
 type pattern struct {
@@ -106,7 +109,7 @@ func configuredSelection(s *session, c *cli.Context, cfg backends.Host) (*select
 	if len(operands) == 0 && len(s.operands) > 0 {
 		return nil, usagef(s.name, "the list of names is empty")
 	}
-	sel := &selection{}
+	sel := &selection{met: &sync.Map{}}
 	for _, o := range operands {
 		o.text = trimPattern(o.text)
 		sel.wanted = append(sel.wanted, &pattern{operand: o})
@@ -227,8 +230,33 @@ func (s *selection) entry(t *format.Token, r *format.Record) bool {
 			wanted = true
 		}
 	}
+	if wanted && s.met != nil {
+		if _, known := s.met.Load(token); !known {
+			s.met.Store(token, true)
+		}
+	}
 	return wanted
 }
+
+// told is told of what PINs showed of tokens, as far as it was chosen. It is for
+// runs that ask of every entry.
+func (s *selection) told(told unlockedFunc) unlockedFunc {
+	return func(t *format.Token, found []format.Finding, err error) {
+		if _, met := s.met.Load(t.Name.String()); !met && !s.everything() {
+			return
+		}
+		found = slices.DeleteFunc(slices.Clone(found), func(f format.Finding) bool {
+			entry, kind := entryOf(f)
+			return kind == format.KindObject && !s.entry(t, &format.Record{Kind: kind, Name: format.NameOf(entry)})
+		})
+		if len(found) > 0 || err != nil {
+			told(t, found, err)
+		}
+	}
+}
+
+// unlockedFunc is told what PINs showed of a token as a whole.
+type unlockedFunc func(t *format.Token, found []format.Finding, err error)
 
 // record is entry for whatever comes in a list: a token's own record is wanted
 // with any of its entries.

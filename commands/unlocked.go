@@ -1,9 +1,13 @@
 package commands
 
 import (
+	"context"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"strings"
 
+	"tokar/backends"
 	"tokar/backends/all"
 	"tokar/format"
 	"tokar/format/cryptoki"
@@ -15,7 +19,7 @@ import (
 const wrongPIN = "wrong-pin"
 
 // unlock is what the stages take, with who is told what the PINs showed.
-func (p *pins) unlock(told func(t *format.Token, found []format.Finding, err error)) *stages.Unlock {
+func (p *pins) unlock(told unlockedFunc) *stages.Unlock {
 	u := &stages.Unlock{Backend: all.ByKind, Told: told}
 	if p.given() {
 		u.Logins = p.loginsOf
@@ -39,15 +43,55 @@ func (s *session) unlocked(t *format.Token, found []format.Finding, err error, a
 		entry, _ := entryOf(f)
 		s.report.tell(notice{Finding: f, token: name, entry: entry, advice: advise(f)})
 	}
-	each := []error{err}
-	if all, ok := err.(interface{ Unwrap() []error }); ok {
-		each = all.Unwrap()
+	for _, err := range eachOf(err) {
+		s.report.plain(wrongPIN, name, err.Error()+"; what it alone opens was not checked; no try was counted")
 	}
-	for _, err := range each {
-		if err != nil {
-			s.report.plain(wrongPIN, name, err.Error()+"; what it alone opens was not checked; no try was counted")
+}
+
+// eachOf are the errors that were joined.
+func eachOf(err error) []error {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return all.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+// try tries the PINs on tokens' state before anything else is done. Those that
+// are wrong are noted.
+func (p *pins) try(ctx context.Context, inputs []stages.Input) ([]stages.Refused, error) {
+	if !p.given() {
+		return nil, nil
+	}
+	refused, err := stages.TryPINs(ctx, inputs, p.unlock(nil))
+	for _, r := range refused {
+		for _, err := range eachOf(r.Err) {
+			if e := (*backends.PINError)(nil); errors.As(err, &e) {
+				p.refuse(r.Token.Name.String(), e.SO)
+			}
 		}
 	}
+	return refused, err
+}
+
+// privates counts private objects that a run was told of.
+type privates struct{ opened, closed uint64 }
+
+func (n *privates) count(r *format.Record) {
+	switch {
+	case r.Kind != format.KindObject || r.Flags&format.Private == 0:
+	case r.Class == format.ClassNone:
+		n.closed++
+	default:
+		n.opened++
+	}
+}
+
+// words are how many were opened.
+func (n *privates) words() string {
+	return fmt.Sprintf(" (%s opened)", count(n.opened, "private object"))
 }
 
 // entryOf is the entry that a finding on a whole token is about.

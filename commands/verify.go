@@ -92,11 +92,13 @@ func verify(ctx context.Context, s *session, o verifyOptions) error {
 		return left(err, "nothing was verified")
 	}
 	var sum *stages.Summary
+	var opened privates
 	if o.noKey {
 		sum, err = stages.VerifyFrames(ctx, in.Reader)
 	} else {
 		open := o.engine()
 		open.Each = s.counted(func(t *format.Token, r *format.Record) {
+			opened.count(r)
 			s.archived(t, r)
 			s.marked(t, r)
 		})
@@ -117,7 +119,7 @@ func verify(ctx context.Context, s *session, o verifyOptions) error {
 		return err
 	}
 	o.pins.unused()
-	s.report.result("%s%s", verdict(o, sum), s.report.withFindings())
+	s.report.result("%s%s", verdict(o, sum, &opened), s.report.withFindings())
 	return nil
 }
 
@@ -154,11 +156,15 @@ func (s *session) verifierPIN() error {
 }
 
 // verdict says what was proved, and what was not.
-func verdict(o verifyOptions, sum *stages.Summary) string {
+func verdict(o verifyOptions, sum *stages.Summary, opened *privates) string {
 	if o.noKey {
 		return fmt.Sprintf("whole: %s, checksums hold; without a key that proves nothing against people", size(sum.Written))
 	}
-	what := fmt.Sprintf("%s, %s, %s; %s", count(sum.Tokens, "token"), count(sum.Objects, "object"), size(sum.Bytes), origin(sum.Archive))
+	private := ""
+	if o.pins.given() {
+		private = opened.words()
+	}
+	what := fmt.Sprintf("%s, %s, %s%s; %s", count(sum.Tokens, "token"), count(sum.Objects, "object"), size(sum.Bytes), private, origin(sum.Archive))
 	if by := signedBy(sum); by != "" {
 		what += "; " + by
 	}

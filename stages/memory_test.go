@@ -129,7 +129,7 @@ func (m *memory) Open(_ context.Context, loc backends.Location) (backends.Token,
 	return &memOpen{m: m, t: t, info: info}, nil
 }
 
-func (m *memory) Advice(string) string { return "" }
+func (m *memory) Advice(string, backends.Subject) string { return "" }
 
 func (m *memory) Validator(*format.Token) (backends.Validator, error) { return memValidator{m}, nil }
 

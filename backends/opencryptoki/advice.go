@@ -1,20 +1,26 @@
 package opencryptoki
 
-import "tokar/backends"
+import (
+	"strings"
+
+	"tokar/backends"
+	"tokar/backends/opencryptoki/tokendata"
+	"tokar/format"
+)
 
 // advice is what to do about each kind of finding, and why where it is not
 // plain: most of this damage the library passes over without a word. What it
 // does was seen on releases 3.8.1 and the head after 3.27.0.
 var advice = map[string]string{
-	Empty:       "the library drops such an object alone (syslog: Cannot read size, Cannot read header); with such a state file nobody logs in; " + backends.PutBack,
-	Truncated:   "the library drops that object alone (syslog: Cannot read token object); with such a state file nobody logs in, or the token is absent; " + backends.PutBack,
+	Empty:       "the library drops that object alone, with a line in syslog; " + backends.PutBack,
+	Truncated:   "the library drops that object alone (syslog: Cannot read token object); " + backends.PutBack,
 	Trailing:    "the library shows the object and passes over the rest; if what it shows is not right, " + backends.PutBack,
-	Length:      "the library drops the object (syslog: Cannot read token object, or an invalid size), or hides what a private one hides; " + backends.PutBack,
+	Length:      "the library drops that object alone, with a line in syslog; " + backends.PutBack,
 	Header:      "a private object with it hides itself and, without a word, all private objects after it in OBJ.IDX; " + backends.PutBack,
-	PrivateFlag: "marked public, it is dropped with a line in syslog; marked private, in the old format it hides the private objects after it; " + backends.PutBack,
-	Format:      "a migration left it behind, and its master key is only in the copy TOKEN_BAK; keep that, and migrate it again when the object in it is sound",
+	PrivateFlag: "the library drops it, with a line in syslog; " + backends.PutBack,
+	Format:      "a migration left it behind, and its master key is only in the copy TOKEN_BAK: keep that until the object is back; " + backends.Repair,
 	ByteOrder:   "the library of this machine does not load it; use the token on a machine of its own byte order, or " + backends.PutBack,
-	Name:        "since 3.18 the library drops it, and a private one hides all after it without a word; rename the file to the name inside, or " + backends.PutBack,
+	Name:        "since 3.18 the library drops it; " + backends.Repair,
 	Attributes:  "the library drops it (syslog: Cannot restore token object), or shows a part of it where it counts too few; " + backends.PutBack,
 	Class:       "programs that look for objects of its class do not find it; " + backends.PutBack,
 	Key:         "the library gives the key out as good; before a program uses it, " + backends.PutBack,
@@ -22,18 +28,18 @@ var advice = map[string]string{
 	TokenInfo:   "the library believes NVTOK.DAT as it stands; " + backends.PutBack,
 
 	Unopenable: "the library hides it and, without a word, every private object after it in OBJ.IDX; the login succeeds; " + backends.PutBack,
-	MasterKey:  "nobody logs in with that PIN, though it is right; NVTOK.DAT, MK_SO and MK_USER belong together: " + backends.PutBack,
+	MasterKey:  "nobody logs in with that PIN, though it is right; NVTOK.DAT, MK_SO and MK_USER belong together: " + backends.Repair,
 	KeyPair:    "programs that look for a key's certificate by CKA_ID take one that does not fit; give one of them another CKA_ID, or " + backends.PutBack,
 	NoPIN:      "give the other PIN; the SO sets the user's",
 
-	NoIndex:      "the library shows an empty token, without a word; restore it from an archive, or write OBJ.IDX anew: each object's name on a line of its own",
-	Missing:      "an object is passed over without a word, without MK_USER a login fails with CKR_FUNCTION_FAILED, without NVTOK.DAT there is no token; " + backends.PutBack,
-	Unlisted:     "the library does not see it; remove it only if nobody wants it, else add its name to OBJ.IDX while no program uses the token, or " + backends.PutBack,
+	NoIndex:      "the library shows an empty token, without a word; " + backends.Repair,
+	Missing:      "the library passes over it without a word; " + backends.PutBack,
+	Unlisted:     "the library does not see it; remove it only if nobody wants it, else " + backends.Repair,
 	LeftBehind:   "the next run for this token removes it",
 	NotConverted: "remove the file if nobody wants it: in the token as it is now nothing opens it",
-	Duplicate:    "programs see the object twice; take the second line out while no program uses the token",
-	IndexLine:    "the library passes over it; take the line out while no program uses the token",
-	LineEnd:      "3.8.1 loses all objects of lines in CR LF, releases up to 3.27.0 the last without LF, both without a word; end lines in LF while no program uses the token",
+	Duplicate:    "programs see the object twice; " + backends.Repair,
+	IndexLine:    "the library passes over it; " + backends.Repair,
+	LineEnd:      "3.8.1 loses all objects of lines in CR LF, releases up to 3.27.0 the last without LF, both without a word; " + backends.Repair,
 	Leftover:     "no program reads it; remove it while no program uses the token",
 
 	Irregular:  "put the file itself there, or remove it: since 3.27.0 the library follows no link and says nothing",
@@ -68,4 +74,67 @@ var advice = map[string]string{
 }
 
 // Advice says what to do about a finding of this kind.
-func (Backend) Advice(kind string) string { return advice[kind] }
+func (Backend) Advice(kind string, about backends.Subject) string {
+	words := ""
+	switch {
+	case about.Repaired && kind == Unlisted:
+		return "remove it only if nobody wants it, else add its name to OBJ.IDX while no program uses the token"
+	case about.Repaired && kind == Name:
+		return "remove the file if nobody wants what is in it: the library does not show it"
+	case about.Kind == format.KindState:
+		words = stateAdvice(kind, about)
+	case about.Kind == format.KindObject:
+		words = objectAdvice(kind, about)
+	}
+	if words == "" {
+		words = advice[kind]
+	}
+	if rest, ok := strings.CutSuffix(words, backends.Repair); ok && about.Repaired {
+		return rest + "repair it with another archive"
+	}
+	return words
+}
+
+// stateAdvice is what a finding means on a file of the token's state.
+func stateAdvice(kind string, about backends.Subject) string {
+	const soMends = "; who knows the SO PIN can also have C_InitPIN write it anew, which keeps the objects (pkcsconf -u); else "
+	name := string(baseName(format.NameOf(about.Name)))
+	switch kind {
+	case MasterKey:
+		switch name {
+		case nvtokName:
+			return "nobody logs in; when it is sound, check the PIN again; " + backends.PutBack
+		case userKeyName:
+			return "nobody logs in with that PIN, though it is right" + soMends + backends.PutBack
+		}
+	case Empty, Truncated, Length, Missing:
+		switch name {
+		case nvtokName:
+			return "the library finds no token there (CKR_TOKEN_NOT_PRESENT); " + backends.PutBack
+		case userKeyName:
+			return "a login with the user PIN fails" + soMends + backends.PutBack
+		case soKeyName:
+			return "a login with the SO PIN fails; " + backends.PutBack
+		}
+		return "the token cannot use it; " + backends.PutBack
+	case Header:
+		return "the token cannot use it; " + backends.PutBack
+	}
+	return ""
+}
+
+// objectAdvice is what a finding means on an object, where that hangs on its
+// being private, or on the token's format.
+func objectAdvice(kind string, about backends.Subject) string {
+	const hides = "the library hides it and, without a word, the private objects after it in OBJ.IDX; "
+	isOld := about.Token != nil && about.Token.Property(propFormat) == tokendata.Old
+	switch {
+	case !about.Private:
+		return ""
+	case kind == PrivateFlag && isOld:
+		return hides + backends.PutBack
+	case kind == Name:
+		return "since 3.18 " + hides + backends.Repair
+	}
+	return ""
+}

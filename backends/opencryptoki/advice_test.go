@@ -37,10 +37,11 @@ func TestAdvice(t *testing.T) {
 			t.Fatal(err)
 		}
 		kinds++
-		switch words := (Backend{}).Advice(kind); {
+		switch words := (Backend{}).Advice(kind, backends.Subject{}); {
 		case words == "":
 			t.Errorf("%s: no advice", kind)
-		case strings.Contains(words, backends.PutBack) && !strings.HasSuffix(words, backends.PutBack):
+		case strings.Contains(words, backends.PutBack) && !strings.HasSuffix(words, backends.PutBack),
+			strings.Contains(words, backends.Repair) && !strings.HasSuffix(words, backends.Repair):
 			t.Errorf("%s: a command could not follow %q", kind, words)
 		case len(words) > 170 || strings.HasSuffix(words, ".") || strings.ContainsAny(words, "\n\t"):
 			t.Errorf("%s: %q", kind, words)
@@ -50,7 +51,7 @@ func TestAdvice(t *testing.T) {
 	if kinds < 30 || kinds != len(advice) {
 		t.Errorf("%d kinds of findings, advice on %d", kinds, len(advice))
 	}
-	if words := (Backend{}).Advice("of another backend"); words != "" {
+	if words := (Backend{}).Advice("of another backend", backends.Subject{}); words != "" {
 		t.Errorf("%q", words)
 	}
 }

@@ -390,7 +390,7 @@ func TestConfigurationRead(t *testing.T) {
 	}
 	broken := *records[0]
 	broken.Data = []byte("slot")
-	if _, found := v.Validate(&broken); len(found) != 1 || found[0].Kind != Syntax || (Host{}).Advice(found[0].Kind) == "" {
+	if _, found := v.Validate(&broken); len(found) != 1 || found[0].Kind != Syntax || (Host{}).Advice(found[0].Kind, backends.Subject{}) == "" {
 		t.Errorf("a broken one: %v", found)
 	}
 	for _, want := range []string{"is the same on", "differs on", "is not there on"} {

@@ -265,11 +265,12 @@ var configAdvice = map[string]string{
 }
 
 // Advice says what to do about a finding of this kind.
-func (Host) Advice(kind string) string {
+func (Host) Advice(kind string, _ backends.Subject) string {
 	if a := configAdvice[kind]; a != "" {
 		return a
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(advice[kind], backends.PutBack), "; ")
+	a := strings.TrimSuffix(strings.TrimSuffix(advice[kind], backends.PutBack), backends.Repair)
+	return strings.TrimSuffix(a, "; ")
 }
 
 // secretFile says whether a slot of a type whose configuration may hold secrets

@@ -1,6 +1,7 @@
 package opencryptoki
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -146,7 +147,8 @@ func TestPEMsOpened(t *testing.T) {
 		{"right", so, user, nil, nil},
 		{"no PIN", "", "", otherPEM("PUBLIC_ROOT_KEY.pem", "PRIVATE_ROOT_KEY.pem"), nil},
 		{"user PIN alone", "", user, nil, nil},
-		{"wrong", so, "99999999", nil, []string{OldPEM + " root/PRIVATE_ROOT_KEY.pem"}},
+		{"wrong", so, "99999999", nil, []string{"wrong"}},
+		{"wrong, and the file is older than the PIN", so, "99999999", nil, []string{OldPEM + " root/PRIVATE_ROOT_KEY.pem"}},
 		{"of after a change", so, "11112222", func(p map[string][]byte) { p["root/PRIVATE_ROOT_KEY.pem"] = now }, []string{OldPEM + " root/PRIVATE_ROOT_KEY.pem"}},
 		{"the other's", so, so, otherPEM("PUBLIC_ROOT_KEY.pem", "PRIVATE_ROOT_KEY.pem"), []string{NoPEM + " root/PRIVATE_ROOT_KEY.pem"}},
 		{"damaged", so, user, func(p map[string][]byte) { p["root/PUBLIC_ROOT_KEY.pem"] = []byte("-----BEGIN") }, []string{NoPEM + " root/PUBLIC_ROOT_KEY.pem"}},
@@ -173,14 +175,21 @@ func TestPEMsOpened(t *testing.T) {
 			if r.Kind == format.KindState {
 				r.Data = pems[r.Name.String()]
 			}
+			if strings.Contains(c.name, "older") && r.Name.String() == "root/PRIVATE_ROOT_KEY.pem" {
+				r.Details.Findings = append(r.Details.Findings, finding(OldPEM, r.Name.String(), -1, "older"))
+			}
 			v.Learn(r)
 		}
 		for _, r := range list {
 			v.Examine(r)
 		}
 		found, err := v.Close()
-		check(t, err)
 		var got []string
+		if e := (*backends.PINError)(nil); errors.As(err, &e) && !e.SO && errors.Is(err, backends.ErrPIN) {
+			got = append(got, "wrong")
+		} else {
+			check(t, err)
+		}
 		for _, f := range found {
 			got = append(got, f.Kind+" "+f.File)
 		}

@@ -66,17 +66,20 @@ func tpmKeyOf(body []byte, order cryptoki.Order) (k tpmKey, ok bool) {
 type rootKeys struct {
 	pems    map[string][]byte // by path
 	objects map[string]tpmKey // by name
+	old     map[string]bool   // paths of files that were last written before the PIN
 }
 
 const maxRootKeys = 64 // files, and objects, of a hostile token
 
-func (k *rootKeys) learn(name string, file []byte) {
+func (k *rootKeys) learn(r *format.Record) {
+	name, file := r.Name.String(), r.Data
 	if k.pems == nil {
-		k.pems = map[string][]byte{}
+		k.pems, k.old = map[string][]byte{}, map[string]bool{}
 	}
 	if _, again := k.pems[name]; again || len(k.pems) < maxRootKeys && len(file) <= maxStateFile {
 		clear(k.pems[name])
 		k.pems[name] = bytes.Clone(file)
+		k.old[name] = slices.ContainsFunc(r.Details.Findings, func(f format.Finding) bool { return f.Kind == OldPEM })
 	}
 }
 
@@ -92,9 +95,12 @@ func (k *rootKeys) object(name format.Name, body []byte, order cryptoki.Order) {
 	k.objects[string(name)] = found
 }
 
-// judge opens each file whose PIN is given.
-func (k *rootKeys) judge(pin func(tokendata.Role) []byte, found *findings) {
-	for name, file := range k.pems {
+// judge opens each file whose PIN is given. A PIN that opens no file of its role
+// is refused, unless a file is known to be older than the PIN.
+func (k *rootKeys) judge(pin func(tokendata.Role) []byte, found *findings) (wrong []error) {
+	closed, opened := map[string]string{}, map[string]bool{}
+	for _, name := range sorted(k.pems) {
+		file := k.pems[name]
 		h, ok := hierarchyOf(name)
 		if !ok || pin(h.role) == nil {
 			continue
@@ -102,13 +108,24 @@ func (k *rootKeys) judge(pin func(tokendata.Role) []byte, found *findings) {
 		key, err := tokendata.OpenRootKey(file, pin(h.role))
 		switch {
 		case errors.Is(err, tokendata.ErrPIN):
-			found.add(OldPEM, name, -1, "it does not open with the %s given: that is another, or the file holds the one before", h.role.Name)
+			closed[name] = h.role.Name
+			opened[h.role.Name] = opened[h.role.Name] || k.old[name]
 		case err != nil:
 			found.add(NoPEM, name, -1, "%v", err)
 		default:
+			opened[h.role.Name] = true
 			k.key(name, h, key, pin(h.role), found)
 		}
 	}
+	for _, name := range sorted(closed) {
+		h, _ := hierarchyOf(name)
+		if opened[h.role.Name] {
+			found.add(OldPEM, name, -1, "it does not open with the %s given: that is another, or the file holds the one before", h.role.Name)
+			continue
+		}
+		wrong = append(wrong, wrongPIN(h.role, "what was given does not open "+name+": it is not the "+h.role.Name+", or, which cannot be told, the file holds the one before"))
+	}
+	return wrong
 }
 
 // key compares an opened root key with the objects.
@@ -145,5 +162,5 @@ func (k *rootKeys) forget() {
 	for _, b := range k.pems {
 		clear(b)
 	}
-	k.pems, k.objects = nil, nil
+	k.pems, k.objects, k.old = nil, nil, nil
 }

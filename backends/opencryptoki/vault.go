@@ -56,7 +56,7 @@ func (v *vault) Learn(r *format.Record) {
 	if v.ofTPM {
 		if _, ok := hierarchyOf(r.Name.String()); ok && r.Kind == format.KindState && !r.Absent() && v.logins.Given() {
 			v.mu.Lock()
-			v.roots.learn(r.Name.String(), r.Data)
+			v.roots.learn(r)
 			v.mu.Unlock()
 		}
 		return
@@ -100,7 +100,7 @@ func (v *vault) openKeys() (keys []*tokendata.MasterKey) {
 		key, err := p.Open(v.state[nvtokName], v.state[p.KeyFile], p.pin)
 		switch {
 		case errors.Is(err, tokendata.ErrPIN):
-			v.wrong = append(v.wrong, fmt.Errorf("%w: what was given is not the %s", backends.ErrPIN, p.Name))
+			v.wrong = append(v.wrong, wrongPIN(p.Role, "what was given is not the "+p.Name))
 		case errors.Is(err, tokendata.ErrNoPIN):
 			v.found.add(NoPIN, nvtokName, -1, "the %s is not set: what was given could not be tried", p.Name)
 		case err != nil && tokendata.ParseNVTOK(v.state[nvtokName]).Format == tokendata.Unknown:
@@ -211,15 +211,19 @@ func (v *vault) Close() ([]format.Finding, error) {
 	if v.again { // it was read again: the last counts
 		clearKeys(v.openKeys())
 	}
-	v.roots.judge(func(r tokendata.Role) []byte {
+	v.wrong = append(v.wrong, v.roots.judge(func(r tokendata.Role) []byte {
 		if r.Name == tokendata.SO.Name {
 			return v.logins.SO
 		}
 		return v.logins.User
-	}, &v.found)
+	}, &v.found)...)
 	v.roots.forget()
 	v.found.list = append(v.found.list, v.pairs.judge()...)
 	return v.found.all(), errors.Join(v.wrong...)
+}
+
+func wrongPIN(r tokendata.Role, message string) error {
+	return &backends.PINError{SO: r.Name == tokendata.SO.Name, Message: message}
 }
 
 func clearKeys(keys []*tokendata.MasterKey) {

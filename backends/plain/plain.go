@@ -37,7 +37,7 @@ func (Backend) Open(context.Context, backends.Location) (backends.Token, error) 
 func (Backend) Validator(*format.Token) (backends.Validator, error) { return validator{}, nil }
 
 // Advice has none.
-func (Backend) Advice(string) string { return "" }
+func (Backend) Advice(string, backends.Subject) string { return "" }
 
 type validator struct{}
 
