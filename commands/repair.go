@@ -139,6 +139,8 @@ func repair(ctx context.Context, s *session, o repairOptions) error {
 	switch {
 	case errors.As(err, &part):
 		return x.partway(part)
+	case errors.Is(err, backends.ErrPIN):
+		return &failure{code: exitSecret, err: err, left: nothing, todo: "give the PIN that the token has today; without one, what can be told without is repaired"}
 	case errors.Is(err, backends.ErrOther):
 		return &failure{code: exitFailed, err: err, left: nothing, todo: "repair it from an archive of its own; what this one holds goes into it with tokar extract --into and the PINs of both, or in its place with tokar extract --replace-token"}
 	case errors.Is(err, backends.ErrUnknown):

@@ -38,6 +38,8 @@ type adopt struct {
 	held    []*format.Record
 	bytes   int
 	taken   map[string]bool
+	empty   map[string]stamp  // files of the token with nothing in them, whose names are free
+	spoilt  map[string]bool   // files of the token that hold no sound object
 	wanted  map[string]bool   // names that objects of the archive have, and may keep
 	given   map[string]string // new names, by the archive's
 	there   map[string]int    // objects that the token has already: their sizes in the archive
@@ -64,7 +66,7 @@ func newAdopt(s *staging, m *merge) (*adopt, error) {
 	a := &adopt{
 		m: m, variant: n.Variant(), format: n.Format, came: orderOf(s.token.Property(propByteOrder)),
 		here: map[[sha256.Size]byte]bool{}, next: slices.Clone(nextName(nv)), state: pinState{},
-		taken: map[string]bool{}, wanted: map[string]bool{}, given: map[string]string{}, there: map[string]int{}, failed: map[string]string{},
+		taken: map[string]bool{}, empty: map[string]stamp{}, spoilt: map[string]bool{}, wanted: map[string]bool{}, given: map[string]string{}, there: map[string]int{}, failed: map[string]string{},
 	}
 	if s.token.Property(propVariant) == tokendata.TPM {
 		a.from = tokendata.ZeroKey(s.token.Property(propFormat))
@@ -143,6 +145,11 @@ func (a *adopt) learnHere(orderKnown bool) error {
 		if err != nil {
 			continue // it stays as it is, whatever it is
 		}
+		if len(f.data) == 0 {
+			a.empty[string(o.name())] = stampOf(live.objects, string(o.name()))
+			delete(a.taken, string(o.name()))
+			continue
+		}
 		h := tokendata.ParseObject(f.data, a.format)
 		object := h.Body
 		if h.Private {
@@ -151,11 +158,15 @@ func (a *adopt) learnHere(orderKnown bool) error {
 				continue
 			}
 			if object, err = a.to.Open(f.data); err != nil {
+				a.spoilt[string(o.name())] = true
 				continue
 			}
 		} else {
 			a.public++
 		}
+		var found findings
+		checkInside(format.Name(o.name()), object, &found)
+		a.spoilt[string(o.name())] = len(found.list) > 0
 		if order, ok := cryptoki.OrderOf(object); ok && !orderKnown {
 			a.order, orderKnown = order, true
 		}
@@ -314,7 +325,8 @@ func (a *adopt) move(r *format.Record) ([]*format.Record, error) {
 	if r.Details.Attr.Known {
 		made.Details.Attr.MTime = r.Details.Attr.MTime
 	}
-	a.m.chosen[before] = &choice{put: true, private: private, listed: r.Flags&format.Unlisted == 0}
+	was, there := a.empty[before]
+	a.m.chosen[before] = &choice{put: true, private: private, listed: r.Flags&format.Unlisted == 0, there: there, was: was}
 	return []*format.Record{made}, nil
 }
 
@@ -392,16 +404,23 @@ func (a *adopt) finish(found *findings) error {
 		size += n
 	}
 	a.m.s.tellThere(len(a.there), size)
-	var renamed []string
+	var renamed, filled []string
 	for _, name := range sorted(a.given) {
-		if now := a.given[name]; now != name {
+		now := a.given[name]
+		if now != name {
 			renamed = append(renamed, name+" as "+now)
+		}
+		if now != name && a.spoilt[name] {
+			found.add(InTheWay, objectPath([]byte(name)), -1, "the file of that name in the token is damaged and stays; the archive's object is %s", now)
+		}
+		if _, empty := a.empty[now]; empty {
+			filled = append(filled, now)
 		}
 	}
 	for _, said := range []struct {
 		names []string
 		what  string
-	}{{renamed, "objects whose name was taken have another"}, {sorted(a.there), "objects that are there already, with the same content"}} {
+	}{{renamed, "objects whose name was taken have another"}, {filled, "objects that take the place of an empty file"}, {sorted(a.there), "objects that are there already, with the same content"}} {
 		if n := len(said.names); n > 0 {
 			a.m.s.note("%s: %d (%s)", said.what, n, firstNames(said.names))
 		}

@@ -52,10 +52,12 @@ func (a *adopt) index(today, archived []byte) []byte {
 	if n := len(index); n > 0 && index[n-1] != '\n' {
 		index = append(index, '\n')
 	}
+	listed := map[string]bool{} // where an object takes the place of an empty file
+	indexLines(today, &findings{}, func(line []byte, _ int) { listed[string(line)] = true })
 	added := false
 	for line := range bytes.Lines(archived) {
 		now := a.given[string(line[:objectNameLen])]
-		if c := a.m.chosen[now]; c != nil && c.put && c.listed {
+		if c := a.m.chosen[now]; c != nil && c.put && c.listed && !listed[now] {
 			index = append(append(index, now...), '\n')
 			added = true
 		}

@@ -63,6 +63,7 @@ var advice = map[string]string{
 	Unjudged:    "repair again with --pin, which tells; or, if the archive's is wanted, extract the object with --overwrite",
 	Unmended:    "if the PINs of then are known, and what was added since is in an archive of its own, take the whole token as it was then, with its PINs: who knows only those of today is locked out",
 	NotMoved:    "restore the whole token under another name with --as, and see there what the object is",
+	InTheWay:    "repair that token from an archive of its own; if nobody wants the file, remove it and its line in OBJ.IDX while no program uses the token",
 	Incomplete:  "restore the token from another archive, and put into it from here what that one does not have",
 
 	Syntax:      "pkcsslotd does not start with it; mend it with an editor",

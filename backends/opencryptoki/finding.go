@@ -120,6 +120,8 @@ const (
 	Unmended = backends.Unmended
 	// NotMoved: an object could not be made one of the token that was to take it.
 	NotMoved = backends.NotMoved
+	// InTheWay: a damaged file of the token that takes objects has the name of one.
+	InTheWay = "in-the-way"
 	// Incomplete: the archive lost some of the token.
 	Incomplete = "incomplete"
 

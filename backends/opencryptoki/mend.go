@@ -297,10 +297,8 @@ func (n *mend) undisturbed() error {
 			return err
 		}
 	}
-	for name, c := range n.m.chosen {
-		if c.put && c.there && stampOf(n.m.s.live.objects, name) != c.was {
-			return fmt.Errorf("%w: %s has changed meanwhile", backends.ErrInUse, objectPath([]byte(name)))
-		}
+	if err := n.m.undisturbed(); err != nil {
+		return err
 	}
 	for name, f := range n.state {
 		if stampOf(n.m.s.live.dir, name) != f.was {

@@ -157,9 +157,18 @@ func (n *mend) sameKey(but tokendata.Role) bool {
 // objects.
 func (n *mend) planRest(found *findings) {
 	c := n.m.s.same
+	stands := map[string]bool{nvtokName: true, soKeyName: true, userKeyName: true} // those have their own rules
+	defer func() {
+		for _, name := range sorted(c.archived) {
+			if !stands[name] {
+				n.m.s.note("%s is in the archive and not in the token, and stays away; tokar cat shows it, if the library installed needs it", name)
+			}
+		}
+	}()
 	for i := range n.m.s.live.scan.state {
 		e := &n.m.s.live.scan.state[i]
 		name := e.Name.String()
+		stands[name] = true
 		if name == nvtokName || name == soKeyName || name == userKeyName || len(e.Name.Components()) > 1 {
 			continue
 		}

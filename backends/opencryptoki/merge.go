@@ -325,6 +325,17 @@ func (m *merge) sync() error {
 	return unix.Fsync(dir)
 }
 
+// undisturbed refuses where a file that is to be replaced was changed since it was
+// judged.
+func (m *merge) undisturbed() error {
+	for name, c := range m.chosen {
+		if c.put && c.there && stampOf(m.s.live.objects, name) != c.was {
+			return fmt.Errorf("%w: %s has changed meanwhile", backends.ErrInUse, objectPath([]byte(name)))
+		}
+	}
+	return nil
+}
+
 // commit swaps the two, if nothing changed since the new one was built. The
 // name of the next object in NVTOK.DAT is raised before: alone that shows
 // nowhere.
@@ -336,6 +347,9 @@ func (m *merge) commit() error {
 	changed, err := m.changed()
 	if err == nil && m.mend != nil {
 		err = m.mend.undisturbed()
+	}
+	if err == nil && m.adopt != nil {
+		err = m.undisturbed()
 	}
 	if err == nil && changed && !m.inside {
 		err = m.again()
