@@ -355,6 +355,17 @@ func (d *differing) another(c *stages.Compared) advice {
 	return advice{text: text}
 }
 
+// detached is what a backend says of an entry that is not there, where its kind
+// may be kept elsewhere.
+func (d *differing) detached(c *stages.Compared, x stages.Difference) string {
+	b, _ := all.ByKind(c.Archived.Kind)
+	k, ok := b.(backends.Detacher)
+	if !ok || x.Kind != stages.Missing {
+		return ""
+	}
+	return k.Detached(c.Archived, x.Name)
+}
+
 // advice is what makes the token as the archive has it. Bytes of objects can be
 // put back one by one; what the file system says comes with a whole token only.
 func (d *differing) advice(c *stages.Compared, x stages.Difference) advice {
@@ -386,7 +397,9 @@ func (d *differing) advice(c *stages.Compared, x stages.Difference) advice {
 			return advice{text: "look for it in another archive: this one's is damaged"}
 		}
 		to = to.of(token, x.Name.String(), x.Entry)
-		switch {
+		switch detached := d.detached(c, x); {
+		case detached != "":
+			return advice{text: detached}
 		case x.Entry == format.KindState && x.Kind == stages.Differs:
 			return advice{"nothing to do if a PIN was changed since; to take the archive's", to}
 		case x.Entry == format.KindIndex:

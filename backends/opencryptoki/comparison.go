@@ -124,18 +124,37 @@ func (c *comparison) object(r *format.Record) {
 }
 
 // samePINState compares the files; the name of the next object, which is in
-// NVTOK.DAT up to 3.17, has nothing to do with PINs.
+// NVTOK.DAT up to 3.17, has nothing to do with PINs. A PEM file that one of them
+// has and the other has off the disk tells of no other PIN.
 func (c *comparison) samePINState() bool {
-	if len(c.live) != len(c.archived) || c.tpm && (c.keys == 0 || c.held < c.keys) {
+	if c.tpm && !c.sameKeys() {
 		return false
 	}
 	for name, a := range c.archived {
 		b, there := c.live[name]
+		if !there && c.detached(name) {
+			continue
+		}
 		if !there || !bytes.Equal(withoutNext(name, a), withoutNext(name, b)) {
 			return false
 		}
 	}
+	for name := range c.live {
+		if _, there := c.archived[name]; !there && !c.detached(name) {
+			return false
+		}
+	}
 	return len(c.live) > 0
+}
+
+// sameKeys says of a TPM token whether the objects that its PINs live in are the
+// archive's.
+func (c *comparison) sameKeys() bool { return c.keys > 0 && c.held == c.keys }
+
+// detached says whether a state file may be kept off the disk.
+func (c *comparison) detached(name string) bool {
+	_, pem := hierarchyOf(name)
+	return c.tpm && pem
 }
 
 func withoutNext(name string, b []byte) []byte {

@@ -3,6 +3,7 @@ package opencryptoki
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -25,7 +26,7 @@ func (s *staging) decide(found *findings) error {
 	case kin == samePINs && len(s.order.lacking) > 0:
 		return s.keepState() // the very bytes that the archive has and does not give
 	case kin == samePINs:
-		return nil
+		return s.matchPEMs()
 	case s.o.Replace:
 		s.replaces = kin != sameToken
 		return s.takePINs("the archive's token takes the place of what stands here, with its own PINs and keys")
@@ -41,6 +42,33 @@ func (s *staging) decide(found *findings) error {
 	return s.keepPINs(found, words)
 }
 
+// matchPEMs is about the PEM files of a TPM token whose PINs are the archive's:
+// those that only one of both has fit the other.
+func (s *staging) matchPEMs() error {
+	var back []string
+	for name := range s.same.archived {
+		if _, there := s.same.live[name]; !there {
+			back = append(back, name)
+		}
+	}
+	if slices.Sort(back); len(back) > 0 {
+		s.note("%s: off the disk until now, and come with the archive; take them off again when no other TPM needs them", strings.Join(back, ", "))
+	}
+	for name := range s.same.live {
+		if _, there := s.same.archived[name]; there {
+			continue
+		}
+		s.order.hasTPM(path.Base(name))
+		if s.dir < 0 {
+			continue
+		}
+		if err := s.keep(format.NameOf(strings.Split(name, "/")...)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // takePINs lets the archive's PIN state take the place of today's, if it is
 // there: without NVTOK.DAT the library sees no token.
 func (s *staging) takePINs(form string, args ...any) error {
@@ -53,8 +81,12 @@ func (s *staging) takePINs(form string, args ...any) error {
 
 // keepPINs keeps the PIN state of today.
 func (s *staging) keepPINs(found *findings, words string) error {
-	if s.same.tpm {
+	switch {
+	case s.same.tpm && !s.same.sameKeys():
 		return fmt.Errorf("%w: %s", backends.ErrNotKept, words)
+	case s.same.tpm:
+		s.note("its NVTOK.DAT and PEM files stay as they are today: %s", words)
+		return s.keepState()
 	}
 	if reason := unsound(s.same.live, s.same.archived); reason != "" {
 		return fmt.Errorf("%w, for they are damaged: %s", backends.ErrNotKept, reason)

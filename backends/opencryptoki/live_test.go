@@ -137,6 +137,9 @@ func TestLockElsewhere(t *testing.T) {
 	tok, err := Backend{}.Open(t.Context(), loc)
 	check(t, err)
 	tok.Close()
+	if notes := strings.Join(tok.Info().Notes, "; "); strings.Count(notes, loc.Reading.Locks+"/swtok/LCK..swtok does not exist, so no lock is taken") != 1 {
+		t.Errorf("notes: %q", notes)
+	}
 	there := loc.Reading.Locks + "/swtok/LCK..swtok"
 	check(t, os.Mkdir(filepath.Dir(there), 0o755))
 	check(t, os.WriteFile(there, nil, 0o440))

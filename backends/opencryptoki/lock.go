@@ -93,6 +93,16 @@ func (p place) lockFiles() []string {
 	return paths
 }
 
+// unlocked is what to say where the operator said where the locks are and the
+// token has none there; else empty.
+func (p place) unlocked() string {
+	if p.locks == "" || slices.ContainsFunc(p.lockFiles(), isThere) {
+		return ""
+	}
+	return p.lockFile() + " does not exist, so no lock is taken; if programs use the token, its lock is elsewhere: --lock-dir DIR is the directory above " +
+		filepath.Join(append(slices.Clone(p.parts), lockPrefix+p.parts[0])...)
+}
+
 // locks are a token's lock files, open.
 type locks []lockFile
 

@@ -88,12 +88,16 @@ func (o *order) rootKey(r *format.Record) {
 			if !is {
 				name = h.root
 			}
-			if o.ofTPM == nil {
-				o.ofTPM = map[string]bool{}
-			}
-			o.ofTPM[name] = true
+			o.hasTPM(name)
 		}
 	}
+}
+
+func (o *order) hasTPM(name string) {
+	if o.ofTPM == nil {
+		o.ofTPM = map[string]bool{}
+	}
+	o.ofTPM[name] = true
 }
 
 // state notes a file of the PIN state that does not come. (What a TPM token has

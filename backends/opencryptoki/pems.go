@@ -1,6 +1,8 @@
 package opencryptoki
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -20,14 +22,24 @@ import (
 // maxKeyObjects bounds how many objects are looked at for those of a hierarchy.
 const maxKeyObjects = 4096
 
+// isThere says whether something is at path. What cannot be looked at may be: to
+// read it tells why not.
 func isThere(path string) bool {
 	_, err := os.Lstat(path)
-	return err == nil
+	return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR)
 }
 
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
+}
+
+// Detached says of a PEM file that it may be kept off the disk.
+func (Backend) Detached(t *format.Token, name format.Name) string {
+	if _, pem := hierarchyOf(name.String()); !pem || t.Property(propVariant) != tokendata.TPM {
+		return ""
+	}
+	return "nothing to do on the token's own TPM if it is kept off the disk: --pem-dir DIR says where, and compares it; for another TPM put it back from there, or with tokar cat from the archive"
 }
 
 // addPEMs adds the files that stand in the operator's directory, DIR/USER or DIR
@@ -168,8 +180,14 @@ func (t *token) judgePEMs() {
 					"last written %s, before the %s was changed at %s: it holds the PIN before", stampText(s), h.role.Name, stampText(leaf.private)))
 			}
 		}
-		if _, rooted := times[h.root]; rooted && !found {
-			t.info.Notes = append(t.info.Notes, h.pem+" is not there: without it no other TPM takes the token; if it is kept elsewhere, --pem-dir says where")
+		_, rooted := times[h.root]
+		switch pems := t.loc.Reading.PEMs; {
+		case found || !rooted:
+		case pems != "":
+			t.scan.report([]format.Finding{finding(NoPEM, h.pem, -1, "it is neither in the token nor in %s: without it no other TPM takes the token", quote([]byte(pems)))})
+		default:
+			t.info.Notes = append(t.info.Notes, h.pem+" is not there: without it no other TPM takes the token, so an archive alone does not survive the loss of the TPM; "+
+				"if it is kept elsewhere, --pem-dir says where")
 		}
 	}
 }

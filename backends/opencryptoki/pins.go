@@ -14,7 +14,7 @@ type pinState map[string][]byte
 // pins says of each PIN whether it is the archive's.
 func (c *comparison) pins() (words []string) {
 	if c.tpm {
-		if c.keys > 0 && c.held == c.keys {
+		if c.sameKeys() {
 			return []string{"the PINs are those of the archive"}
 		}
 		return []string{"the PINs are not those of the archive: a TPM token keeps them in its key objects, and these differ"}

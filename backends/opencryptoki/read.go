@@ -115,6 +115,9 @@ func ofEntry(err error) bool {
 // refuse tells why an entry's bytes are not there, or not to be trusted.
 func (t *token) refuse(r *format.Record, e *backends.Entry, err error) {
 	kind, message := kindOf(err), fmt.Sprintf("cannot read it: %v", err)
+	if e.Place == fromPEMs {
+		message = fmt.Sprintf("cannot read %s: %v", quote([]byte(t.pems[string(e.Name)])), err)
+	}
 	switch kind {
 	case Changing:
 		// its last bytes are archived

@@ -180,6 +180,9 @@ func (s *staging) look(ctx context.Context) (err error) {
 	if s.live, err = openStanding(s.base, parts); err != nil || s.live == nil || s.live.bare {
 		return err
 	}
+	if none := s.where.unlocked(); none != "" {
+		s.note("%s", none)
+	}
 	if !s.o.Recoded { // else it is the same
 		s.same, err = compareWith(s.live.objects, s.live.scan, s.token, func(e *backends.Entry) (file, error) {
 			return readBelow(s.live.dir, e.Name, make([]byte, 4<<10))

@@ -71,7 +71,11 @@ func (t *token) openLive(loc backends.Location) error {
 		return err
 	}
 	defer unix.Close(up)
-	open, err := readingPlace(up, loc).openLocks()
+	where := readingPlace(up, loc)
+	open, err := where.openLocks()
+	if none := where.unlocked(); none != "" {
+		t.notes = append(t.notes, none)
+	}
 	switch {
 	case err != nil:
 		t.live = &live{}
