@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -174,6 +175,8 @@ func (s *scanner) short(letters string) error {
 		}
 		f := s.lookup(letter)
 		switch {
+		case l == 'p' && (f == nil || !takesValue(f)) && s.pinFollows(after):
+			return usagef(s.command.name, "what follows -p looks like a PIN, and no PIN is given on the command line: --pin SOURCE takes it from prompt, file:PATH, fd:N or env:NAME")
 		case f == nil:
 			return s.unknown("-"+letter, letterAnswers[l])
 		case takesValue(f) && strings.HasPrefix(after, "="):
@@ -188,6 +191,19 @@ func (s *scanner) short(letters string) error {
 		}
 	}
 	return nil
+}
+
+// pinFollows says whether a PIN seems to be given after -p, to a command whose
+// operands are paths. It is not to be repeated in a message.
+func (s *scanner) pinFollows(after string) bool {
+	if after == "" && len(s.words) > 0 {
+		after = s.words[0]
+	}
+	if len(after) < 4 || len(after) > 8 || strings.Trim(after, "0123456789") != "" || s.command.name != "create" && s.command.name != "check" {
+		return false
+	}
+	_, err := os.Lstat(joinDir(s.dir, after))
+	return err != nil
 }
 
 // takeNext takes the next word as the flag's value, unless it looks like

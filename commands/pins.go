@@ -183,6 +183,11 @@ func (o *pinSource) read(s *session) (err error) {
 	if o.pin, err = o.source.readAs(s, what, what, false); err != nil {
 		return otherwise(err, o.flag)
 	}
+	if bytes.ContainsRune(o.pin, '\n') {
+		clear(o.pin)
+		o.pin = nil
+		return usagef(s.name, "what is given for %s has more than one line; a PIN is one", what)
+	}
 	return nil
 }
 

@@ -75,6 +75,7 @@ type tokenFinder struct {
 	inputs []stages.Input
 	byName map[string]string // the path of each name
 	byPath map[string]bool
+	aside  string // why the operand itself is passed over
 }
 
 func (f *tokenFinder) operand(ctx context.Context, o operand) error {
@@ -82,6 +83,7 @@ func (f *tokenFinder) operand(ctx context.Context, o operand) error {
 	if err != nil {
 		return err
 	}
+	f.aside = ""
 	found, err := f.find(ctx, path)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -93,6 +95,8 @@ func (f *tokenFinder) operand(ctx context.Context, o operand) error {
 	switch {
 	case len(found) == 0 && isArchive(path):
 		f.s.report.plain("no-token", path, "an archive, which list, verify and diff read with -f")
+	case len(found) == 0 && f.aside != "":
+		f.s.report.plain("no-token", path, "passed over by its name: "+f.aside+"; copy it to another name to look at it")
 	case len(found) == 0:
 		f.s.report.plain("no-token", path, "no token is there, nor right below; name a token, or the directory that holds it")
 	case name != nil && len(found) > 1:
@@ -139,6 +143,11 @@ func (f *tokenFinder) find(ctx context.Context, path string) (inputs []stages.In
 		}
 		for _, loc := range found.Tokens {
 			inputs = append(inputs, stages.Input{Backend: b, Location: loc})
+		}
+		for _, p := range found.Passed {
+			if info, err := os.Stat(p.Path); err == nil && info.IsDir() && !p.Hidden && filepath.Clean(p.Path) == filepath.Clean(path) {
+				f.aside = p.Reason
+			}
 		}
 		f.passed(found, false)
 	}
