@@ -114,6 +114,8 @@ type Passed struct {
 	Path   string
 	Reason string
 	Hidden bool // a token may be there: a link, a place that cannot be looked at, one that lost a file
+	Absent bool // a configuration names it, and nothing is there
+	NoSlot bool // a token is there, and the configuration does not name it
 }
 
 // Token is one token, open for reading.

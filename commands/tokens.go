@@ -45,7 +45,10 @@ func findTokens(ctx context.Context, s *session, o sources, done string) ([]stag
 	if err := f.all(ctx, o); err != nil {
 		return nil, err
 	}
-	if len(f.inputs) == 0 {
+	switch {
+	case len(f.inputs) == 0 && o.cfg != nil:
+		return nil, failedf("--base DIR says where they are", "there is no token to be %s: the slots' tokens were looked for below %s", done, quote(o.cfg.Base()))
+	case len(f.inputs) == 0:
 		return nil, failedf("", "there is no token to be %s", done)
 	}
 	s.showProgress(s.listed(ctx, f.inputs, o.sel))
@@ -76,6 +79,8 @@ type tokenFinder struct {
 	byName map[string]string // the path of each name
 	byPath map[string]bool
 	aside  string // why the operand itself is passed over
+
+	doubted bool // of the last operand it was told why a token there cannot be seen
 }
 
 func (f *tokenFinder) operand(ctx context.Context, o operand) error {
@@ -84,6 +89,7 @@ func (f *tokenFinder) operand(ctx context.Context, o operand) error {
 		return err
 	}
 	f.aside = ""
+	f.doubted = false
 	found, err := f.find(ctx, path)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -97,6 +103,7 @@ func (f *tokenFinder) operand(ctx context.Context, o operand) error {
 		f.s.report.plain("no-token", path, "an archive, which list, verify and diff read with -f")
 	case len(found) == 0 && f.aside != "":
 		f.s.report.plain("no-token", path, "passed over by its name: "+f.aside+"; copy it to another name to look at it")
+	case len(found) == 0 && f.doubted:
 	case len(found) == 0:
 		f.s.report.plain("no-token", path, "no token is there, nor right below; name a token, or the directory that holds it")
 	case name != nil && len(found) > 1:
@@ -149,7 +156,7 @@ func (f *tokenFinder) find(ctx context.Context, path string) (inputs []stages.In
 				f.aside = p.Reason
 			}
 		}
-		f.passed(found, false)
+		f.doubted = f.passed(found, false) || f.doubted
 	}
 	if len(inputs) > 0 {
 		err = nil
@@ -157,15 +164,27 @@ func (f *tokenFinder) find(ctx context.Context, path string) (inputs []stages.In
 	return inputs, err
 }
 
-// passed tells of places that are no tokens. Where one was named it is a finding.
-func (f *tokenFinder) passed(found backends.Found, named bool) {
+// passed tells of places that are no tokens. Where one was named it is a finding;
+// told says whether there was any.
+func (f *tokenFinder) passed(found backends.Found, named bool) (told bool) {
 	for _, p := range found.Passed {
-		if p.Hidden || named {
+		switch {
+		case f.sel.excludes(filepath.Base(p.Path), ""):
+		case p.NoSlot:
+			f.s.report.tell(notice{
+				Finding: format.Finding{Kind: "no-slot", Offset: -1, Message: p.Reason + "; not " + f.done},
+				token:   p.Path, advice: advice{text: "name it in the tokname of its slot, or add a slot for it; --exclude leaves it out; its path without --config takes it"},
+			})
+		case p.Hidden || named:
 			f.s.report.plain("no-token", p.Path, p.Reason+"; not "+f.done)
-			continue
+			told = true
+		case p.Absent:
+			f.s.report.note(p.Path, p.Reason)
+		default:
+			f.s.report.detail("%s: passed over: %s", quote(p.Path), escape(p.Reason))
 		}
-		f.s.report.detail("%s: passed over: %s", quote(p.Path), escape(p.Reason))
 	}
+	return told
 }
 
 func (f *tokenFinder) add(in stages.Input) error {

@@ -95,8 +95,8 @@ func (c Host) Select(ctx context.Context, word string) (found backends.Found, er
 	return found, fmt.Errorf("%q means %s; give the number of one", word, strings.Join(what, " and "))
 }
 
-// present finds the tokens of all slots. A slot whose token nobody has used yet
-// has no directory.
+// present finds the tokens of all slots, and below the base those that no slot
+// has. A slot whose token nobody has used yet has no directory.
 func (c Host) present(ctx context.Context) (found backends.Found, err error) {
 	seen := map[string]bool{}
 	for i := range c.file.Slots {
@@ -112,7 +112,45 @@ func (c Host) present(ctx context.Context) (found backends.Found, err error) {
 		found.Tokens = append(found.Tokens, f.Tokens...)
 		found.Passed = append(found.Passed, f.Passed...)
 	}
-	return found, nil
+	found.Passed = append(found.Passed, c.slotless(ctx, seen, found.Passed)...)
+	return found, ctx.Err()
+}
+
+// slotless are the initialised tokens below the base whose directory no slot has.
+// A slot whose directory is not there may be meant for one.
+func (c Host) slotless(ctx context.Context, named map[string]bool, passed []backends.Passed) (list []backends.Passed) {
+	absent := ""
+	for _, p := range passed {
+		if p.Absent {
+			absent += "; " + quote([]byte(filepath.Base(p.Path))) + " is not there (" + p.Reason + ")"
+		}
+	}
+	below, err := Backend{}.Find(ctx, c.base)
+	if err != nil {
+		return nil // which the slots' tokens have told
+	}
+	told := map[string]bool{}
+	for _, l := range below.Tokens {
+		name := l.Name.Components()[0]
+		if named[name] || told[name] || l.Path == c.base || !initialised(l.Real) {
+			continue
+		}
+		told[name] = true
+		list = append(list, backends.Passed{Path: filepath.Join(c.base, name), NoSlot: true,
+			Reason: fmt.Sprintf("an initialised token, and no slot of %q has it%s", c.path, absent)})
+	}
+	return list
+}
+
+// initialised says whether somebody initialised the token in a directory.
+func initialised(real string) bool {
+	dir, err := openPlace(real)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(dir)
+	f, _ := readFile(dir, []byte(nvtokName), make([]byte, tokendata.NVTOKNew+tokendata.ICSFRecord+1))
+	return tokendata.ParseNVTOK(f.data).Initialised
 }
 
 // slot finds the token of a slot, or of a TPM slot that of each user.
@@ -130,7 +168,8 @@ func (c Host) slot(ctx context.Context, s *config.Slot) (found backends.Found, e
 	}
 	path := filepath.Join(c.base, name)
 	if found, err = (Backend{}).Find(ctx, path); errors.Is(err, fs.ErrNotExist) {
-		return pass(path, "there is no directory: nobody has used the token yet")
+		reason := fmt.Sprintf("slot %d: there is no directory: nobody has used the token yet, or tokname or stdll is mistyped", s.Number)
+		return backends.Found{Passed: []backends.Passed{{Path: path, Reason: reason, Absent: true}}}, nil
 	}
 	if err != nil {
 		return found, fmt.Errorf("slot %d: %w", s.Number, err)
