@@ -8,6 +8,7 @@ import (
 
 	"tokar/backends/opencryptoki/tokendata"
 	"tokar/format"
+	"tokar/format/cryptoki"
 )
 
 // TestCautions: each is said of the token that it is true of, and of no other.
@@ -69,6 +70,13 @@ func TestCautions(t *testing.T) {
 				if f.Message == "" || f.Offset != -1 {
 					t.Errorf("%s: %+v", name, f)
 				}
+			}
+		}
+		if cryptoki.Host() == cryptoki.BigEndian { // foreign there is what is not here
+			if i := slices.Index(c.want, ForeignOrder); i >= 0 {
+				c.want = slices.Delete(c.want, i, i+1)
+			} else {
+				c.want = append(c.want, ForeignOrder)
 			}
 		}
 		slices.Sort(got)

@@ -54,6 +54,7 @@ func brief(t testing.TB, wait, held time.Duration) {
 // A token in service is as it was when it was opened, whatever happens
 // afterwards, and nobody waits for it then.
 func TestReadWhole(t *testing.T) {
+	needFineTimes(t)
 	for _, noLock := range []bool{false, true} {
 		loc, lock := inService(t, fixtureDir+"/swtok-old-small")
 		loc.Reading.NoLock = noLock
@@ -151,6 +152,7 @@ func TestLockElsewhere(t *testing.T) {
 
 // A lock that is not for us to open is done without, and that is told.
 func TestLockForbidden(t *testing.T) {
+	needFineTimes(t)
 	loc, lock := inService(t, fixtureDir+"/swtok-old-small")
 	check(t, os.Remove(lock))
 	check(t, os.Symlink("/dev/null", lock)) // stands for any reason
@@ -348,6 +350,7 @@ const pinFixtures = "../../testdata/pins/"
 // The lock does not cover a change of PIN: a token that is opened in the middle
 // of one is read with the files of one PIN.
 func TestPINChangeMeanwhile(t *testing.T) {
+	needFineTimes(t)
 	then, now := pinFixtures+"swtok-old", pinFixtures+"swtok-old-userpin-changed"
 	for _, noLock := range []bool{false, true} {
 		for _, large := range []bool{false, true} {
