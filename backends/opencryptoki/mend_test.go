@@ -86,6 +86,9 @@ func takesPIN(damage string) bool {
 // Each damage is put right: afterwards the token is, byte for byte, what it was.
 // A second run finds nothing to do.
 func TestMendEachDamage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("derives many keys from PINs")
+	}
 	for name, written := range map[string]struct {
 		form  string
 		order binary.ByteOrder
@@ -116,6 +119,9 @@ func TestMendEachDamage(t *testing.T) {
 
 // The damaged tokens that the project keeps.
 func TestMendStoredDamage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("derives many keys from PINs")
+	}
 	cases, err := filepath.Glob(filepath.Join(sharedDirs[0], "corrupt", "*", "*", "TOK_OBJ"))
 	check(t, err)
 	if len(cases) == 0 {

@@ -102,6 +102,9 @@ func judged(t testing.TB, dir string) (kinds []string, hidden int, found []forma
 // objects vanish without a word is said where the libraries let them vanish, and
 // of as many as they did.
 func TestDamageSeenByTheLibrary(t *testing.T) {
+	if testing.Short() {
+		t.Skip("derives many keys from PINs")
+	}
 	kindOfCase := map[string]string{
 		"index-crlf": LineEnd, "index-duplicate": Duplicate, "index-no-final-newline": LineEnd, "leftover-tmp": Leftover,
 		"listed-but-missing": Missing, "mk-user-flipped": MasterKey, "nvtok-truncated": Truncated, "present-but-not-listed": Unlisted,

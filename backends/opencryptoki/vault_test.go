@@ -76,6 +76,9 @@ func examined(t testing.TB, dir string, l backends.Logins) (map[string]backends.
 // TestEveryFixtureOpens: every private object of every fixture opens with
 // either PIN, is sound, and is what its JSON says.
 func TestEveryFixtureOpens(t *testing.T) {
+	if testing.Short() {
+		t.Skip("derives many keys from PINs")
+	}
 	opened := 0
 	for _, dir := range fixtures(t) {
 		w := toldOf(t, dir)

@@ -85,6 +85,9 @@ func TestUpgrade(t *testing.T) {
 
 // TestUpgradeWithoutUser: no user PIN is set.
 func TestUpgradeWithoutUser(t *testing.T) {
+	if testing.Short() {
+		t.Skip("derives many keys from PINs")
+	}
 	w := tokens(t)[0]
 	nvtok := bytes.Clone(w.nvtok)
 	n := ParseNVTOK(nvtok)

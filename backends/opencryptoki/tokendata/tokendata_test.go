@@ -95,6 +95,9 @@ func TestPINs(t *testing.T) {
 
 // TestDamagedKeyFile: with the right PIN, damage is not called a wrong PIN.
 func TestDamagedKeyFile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("derives many keys from PINs")
+	}
 	for _, w := range tokens(t) {
 		whole := w.ofRole[User.KeyFile]
 		n := len(whole)
