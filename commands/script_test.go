@@ -33,7 +33,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "../testdata/scripts",
 		Setup:               setup,
 		RequireUniqueNames:  true,
-		Deadline:            time.Now().Add(3 * time.Minute), // a prompt that nobody answers
+		Deadline:            time.Now().Add(8 * time.Minute), // a prompt that nobody answers
 		RequireExplicitExec: false,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "only": only, "mode": mode, "same": same, "flip": flip, "cut": cut, "cmpfile": cmpfile,
