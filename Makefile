@@ -118,7 +118,7 @@ units: build/gotest
 
 race: build/gotest
 	$(call say,tests with the race detector)
-	@if command -v gcc >/dev/null; then CGO_ENABLED=1 build/gotest -again -race -short -count=1 -timeout 10m ./...; fi
+	@if command -v gcc >/dev/null; then CGO_ENABLED=1 build/gotest -again -race -short -count=1 -timeout 15m ./...; fi
 
 bigendian: build/gotest
 	$(call say,format and backends as big-endian s390x)
